@@ -1,0 +1,1 @@
+"""THE ENGINE: a pool of aiomysql connections. Knows no Quart, no settings, no domain."""
