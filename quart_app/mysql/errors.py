@@ -145,6 +145,18 @@ class QueryError(DatabaseError):
 
 
 class QueryTimeout(DatabaseError, TimeoutError):
-    """The statement did not end by its deadline."""
+    """The statement did not end by its deadline; *sent* is False if it was not even begun."""
 
     retry_after = 1.0
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        sent: bool = True,
+        errno: int | None = None,
+        sqlstate: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, errno=errno, sqlstate=sqlstate, retry_after=retry_after)
+        self.sent = sent

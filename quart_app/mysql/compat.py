@@ -1,0 +1,130 @@
+"""For code written for aiomysql: its ``create_pool`` and ``Pool`` in front of ours.
+
+What aiomysql documents holds. What differs, on purpose: the connection used last is lent first; a
+caller waits ``acquire_timeout`` (30 s here), not for ever; the minimum is refilled in the background,
+not by the next caller; ``wait_closed`` ends after ``close_timeout``.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import fields
+from typing import Any
+
+import aiomysql
+from aiomysql.utils import _PoolContextManager
+from pymysql.err import MySQLError
+
+from quart_app.mysql.config import ConnectConfig, Endpoint, PoolConfig, TLSMode
+from quart_app.mysql.driver import Connection
+from quart_app.mysql.errors import ConnectError
+from quart_app.mysql.pool import Pool
+
+ACQUIRE_TIMEOUT = 30.0
+_OURS = {item.name for item in fields(PoolConfig)}
+
+
+class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is untyped
+    """Our pool, by aiomysql's name: errors of connecting are PyMySQL's, release can be awaited."""
+
+    def __init__(self, connect: ConnectConfig, config: PoolConfig, *, echo: bool) -> None:
+        super().__init__(connect, config)
+        self._echo = echo
+        self._loop = asyncio.get_running_loop()
+
+    def release(self, connection: Connection) -> asyncio.Future[None]:
+        """Take *connection* back; the future returned is done already."""
+        super().release(connection)
+        done: asyncio.Future[None] = self._loop.create_future()
+        done.set_result(None)
+        return done
+
+    async def _acquire(self, timeout: float | None) -> Connection:
+        try:
+            return await super()._acquire(timeout)
+        except ConnectError as exc:
+            raise as_raised_by_aiomysql(exc) from exc
+
+    @property
+    def _free(self) -> deque[Connection]:
+        return deque(slot.held() for slot in self._idle)
+
+    @property
+    def _used(self) -> set[Connection]:
+        return set(self._lent)
+
+
+def create_pool(
+    minsize: int = 1,
+    maxsize: int = 10,
+    echo: bool = False,
+    pool_recycle: float = -1,
+    loop: asyncio.AbstractEventLoop | None = None,  # noqa: ARG001 # aiomysql has it
+    **options: Any,
+) -> Any:
+    """As ``aiomysql.create_pool``: await it, or use it with ``async with``.
+
+    Arguments:
+        *options*: aiomysql's keywords for connections, and any field of PoolConfig.
+
+    Waits until *minsize* connections are open; raises PyMySQL's errors if one cannot be, and then
+    leaves nothing open. *loop* is accepted and must be the running one.
+    """
+    ours = {name: options.pop(name) for name in list(options) if name in _OURS}
+    ours.setdefault("acquire_timeout", ACQUIRE_TIMEOUT)
+    ours.update(minsize=minsize, maxsize=maxsize, pool_recycle=pool_recycle)
+    return _PoolContextManager(_create(ours, echo, options))
+
+
+async def _create(sizes: dict[str, Any], echo: bool, options: dict[str, Any]) -> AiomysqlPool:
+    pool = AiomysqlPool(connect_config(echo=echo, **options), PoolConfig(**sizes), echo=echo)
+    try:
+        await pool.open()
+        await pool.wait()
+    except BaseException as exc:
+        pool.terminate()
+        await pool.wait_closed()
+        if isinstance(exc, ConnectError):
+            raise as_raised_by_aiomysql(exc) from exc
+        raise
+    return pool
+
+
+def connect_config(
+    *,
+    host: str = "localhost",
+    port: int = 3306,
+    unix_socket: str | None = None,
+    user: str | None = None,
+    password: Any = "",
+    db: str | None = None,
+    charset: str = "",
+    autocommit: bool | None = False,
+    connect_timeout: float | None = None,
+    ssl: Any = None,
+    server_public_key: bytes | None = None,
+    init_command: str | None = None,
+    **options: Any,
+) -> ConnectConfig:
+    """Translate aiomysql's keywords, with its defaults, except that connecting has a deadline."""
+    return ConnectConfig(
+        endpoints=(Endpoint(host=host, port=port, unix_socket=unix_socket),),
+        user=user,
+        password=password or "",
+        database=db,
+        charset=charset,
+        autocommit=autocommit,
+        connect_timeout=ConnectConfig().connect_timeout
+        if connect_timeout is None
+        else connect_timeout,
+        tls_mode=TLSMode.REQUIRED if ssl else TLSMode.DISABLED,
+        tls_context=ssl or None,
+        server_public_key=server_public_key,
+        init_command=init_command,
+        options=options,
+    )
+
+
+def as_raised_by_aiomysql(error: ConnectError) -> BaseException:
+    """PyMySQL's exception behind one of ours, for callers that catch that."""
+    cause = error.__cause__
+    return cause if isinstance(cause, MySQLError) else error

@@ -1,0 +1,108 @@
+"""One unit of a pool's capacity, apart from the connection that fills it now and then.
+
+A slot never leaves its pool: losing a connection cannot lose capacity (asyncpg's holder has the idea).
+"""
+
+import asyncio
+import weakref
+from enum import Enum
+from types import CodeType
+from typing import Protocol
+
+from quart_app.mysql.driver import Connection
+
+
+class SlotState(Enum):
+    """Where a slot is. Only these moves exist; SlotState.MOVES is the same table for the machine.
+
+    EMPTY       -> CONNECTING                        somebody waits, or the minimum is not there
+    CONNECTING  -> IDLE | EMPTY                      connected | failed
+    IDLE        -> IN_USE | RESERVED | CLOSING       lent | being pinged | lost, too old, not wanted
+    RESERVED    -> IDLE | IN_USE | CLOSING           alive | alive, and lent | dead
+    IN_USE      -> IDLE | RESETTING | CLOSING        clean | to be reset | not fit to be used again
+    RESETTING   -> IDLE | CLOSING                    reset | that failed
+    CLOSING     -> EMPTY                             the connection is closed
+    """
+
+    EMPTY = "empty"
+    CONNECTING = "connecting"
+    IDLE = "idle"
+    RESERVED = "reserved"
+    IN_USE = "in use"
+    RESETTING = "resetting"
+    CLOSING = "closing"
+
+
+MOVES: dict[SlotState, frozenset[SlotState]] = {
+    SlotState.EMPTY: frozenset({SlotState.CONNECTING}),
+    SlotState.CONNECTING: frozenset({SlotState.IDLE, SlotState.EMPTY}),
+    SlotState.IDLE: frozenset({SlotState.IN_USE, SlotState.RESERVED, SlotState.CLOSING}),
+    SlotState.RESERVED: frozenset({SlotState.IDLE, SlotState.IN_USE, SlotState.CLOSING}),
+    SlotState.IN_USE: frozenset({SlotState.IDLE, SlotState.RESETTING, SlotState.CLOSING}),
+    SlotState.RESETTING: frozenset({SlotState.IDLE, SlotState.CLOSING}),
+    SlotState.CLOSING: frozenset({SlotState.EMPTY}),
+}
+
+Trace = tuple[tuple[CodeType, int], ...]
+
+
+class Slot:
+    """A place for one connection. Times are the loop's clock, in seconds."""
+
+    __slots__ = (
+        "__weakref__",
+        "borrowed_at",
+        "borrower",
+        "connection",
+        "expires_at",
+        "generation",
+        "idle_since",
+        "number",
+        "ping_at",
+        "proved_at",
+        "recycle",
+        "reported",
+        "state",
+        "trace",
+    )
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.state = SlotState.EMPTY
+        self.connection: Connection | None = None
+        self.generation = 0
+        self.expires_at = 0.0  # end of max_lifetime
+        self.recycle = 0.0  # idle seconds allowed
+        self.idle_since = 0.0  # since its last borrower
+        self.proved_at = 0.0  # the server last answered
+        self.ping_at = 0.0
+        self.borrowed_at = 0.0
+        self.borrower: weakref.ref[asyncio.Task[object]] | None = None
+        self.trace: Trace = ()
+        self.reported = False
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.number} {self.state.value}>"
+
+    def move(self, state: SlotState) -> None:
+        """Change state. A move that is not in the table is a fault of the pool, never a caller's."""
+        assert state in MOVES[self.state], f"{self!r} cannot become {state.value}"
+        self.state = state
+
+    def held(self) -> Connection:
+        """The connection, in the states that have one."""
+        assert self.connection is not None, f"{self!r} has no connection"
+        return self.connection
+
+
+class Driver(Protocol):
+    """What the pool needs of a driver; tests have a scripted one."""
+
+    async def connect(self) -> Connection:
+        """Open a connection. Bounded by connect_timeout; raises ConnectError."""
+
+    async def kill(self, connection: Connection) -> None:
+        """End on the server what *connection* was doing when it was closed here. Bounded."""
+
+    def describe(self) -> str:
+        """Name the server for a log line, without credentials."""
