@@ -9,9 +9,10 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 
 from quart_app.local_server.errors import NoServerBinary, StartFailed
@@ -50,17 +51,28 @@ class ServerBinary:
         return f"{'MariaDB' if self.flavour is Flavour.MARIADB else 'MySQL'} {self.version}"
 
 
-def find_server() -> ServerBinary:
-    """Return the first server program found. Raises NoServerBinary, saying how to get one."""
-    for folder in (None, *MORE_FOLDERS):
-        for name in NAMES:
-            path = shutil.which(name, path=folder)
-            if path is not None:
-                return identify(Path(path))
+def find_server(flavour: Flavour | None = None) -> ServerBinary:
+    """Return the first server program found, of *flavour* if given.
+
+    Raises NoServerBinary, saying how to get one.
+    """
+    for path in _candidates():
+        found = identify(path)
+        if flavour in {None, found.flavour}:
+            return found
     message = f"no {' or '.join(NAMES)} was found on this machine. {how_to_get_one()}"
     raise NoServerBinary(message)
 
 
+def _candidates() -> Iterator[Path]:
+    for folder in (None, *MORE_FOLDERS):
+        for name in NAMES:
+            path = shutil.which(name, path=folder)
+            if path is not None:
+                yield Path(path)
+
+
+@cache
 def identify(path: Path) -> ServerBinary:
     """Ask *path* what it is. Raises NoServerBinary when it does not answer as a server does."""
     try:

@@ -1,6 +1,7 @@
 """Install a server from the system's packages, or say exactly what to type.
 
-For the set-up commands. It never replaces a server that is there, and the package it takes brings no service.
+For the set-up commands. It never replaces a server that is there, and the package it takes brings
+no service.
 """
 
 import os

@@ -240,7 +240,7 @@ class LocalServer:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self.start_timeout
         pause = 0.005
-        while not _greets(self.socket):
+        while not _answers(self.socket):
             if not self.running:
                 message = f"{self.binary} ended while starting:\n{tail(self.log_path)}"
                 raise StartFailed(message)
@@ -279,11 +279,18 @@ class LocalServer:
         self._supervisor = None
 
 
-def _greets(path: Path) -> bool:
-    """Whether a server answers on the socket at *path*; it does once it takes statements."""
+def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
-        client.settimeout(1.0)
-        client.connect(os.fspath(path))
-        greeting = client.recv(64)
-        return len(greeting) > GREETING_OFFSET and greeting[GREETING_OFFSET] == GREETING
+        return greets(client, os.fspath(path))
     return False
+
+
+def greets(client: socket.socket, address: str | tuple[str, int]) -> bool:
+    """Whether a server at *address* says hello on *client*; it does once it takes statements.
+
+    Raises OSError where nobody listens.
+    """
+    client.settimeout(1.0)
+    client.connect(address)
+    greeting = client.recv(64)
+    return len(greeting) > GREETING_OFFSET and greeting[GREETING_OFFSET] == GREETING

@@ -1,0 +1,7 @@
+"""For tests, ours and yours: `pytest_plugins = ["quart_app.testing"]` gives the fixtures.
+
+`mysql_server`, `database_url`, `breakable_server`, `make_local_server`, `server_kind`. Needs the
+packages pytest and, for servers in containers, testcontainers. The app itself imports none of it.
+"""
+
+pytest_plugins = ("quart_app.testing.plugin",)
