@@ -209,7 +209,8 @@ class Pool:
             return connection
         started = self._time()
         until = deadline.nearer(
-            started + (timeout or self.config.acquire_timeout), deadline.current()
+            started + (self.config.acquire_timeout if timeout is None else timeout),
+            deadline.current(),
         )
         assert until is not None  # one of the two is always there
         had_a_turn = False
@@ -245,7 +246,7 @@ class Pool:
             raise
         finally:
             self._waiters.leave(waiter)
-        if slot.held().closed:  # it died between the hand-off and our turn
+        if not slot.held().is_alive():  # it died between the hand-off and our turn
             self._retire(slot, "lost")
             return await self._wait_turn(started, until, first=True)
         return slot
