@@ -289,3 +289,14 @@ def _judge_commit(error: DatabaseError, fault: Fault, intent: Intent) -> Verdict
         evict=_at_least_connection(fault),
         unknown=intent is not Intent.READ,
     )
+
+
+def did_nothing(errno: int, *, committing: bool) -> bool:
+    """Tell whether the error *errno* proves that its statement, or COMMIT, left no trace.
+
+    ER_OPTION_PREVENTS_STATEMENT: whichever option it was.
+    """
+    fault = _FAULTS.get(errno, Fault.STATEMENT)
+    if errno == OPTION_PREVENTS_STATEMENT or fault is Fault.UNSENT:
+        return True
+    return fault in (_COMMIT_REFUSED if committing else _NOT_EXECUTED | _UNDONE)
