@@ -1,0 +1,1 @@
+"""Ours beside the answers of the day: one command, one table, one plot. See ``__main__``."""

@@ -1,0 +1,112 @@
+"""Tables for people (Markdown that also reads well in a terminal) and JSON for programs."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.rounds import Sample
+from benchmarks.summary import Results, Summary
+from benchmarks.systems import BY_NAME
+from benchmarks.targets import PERSISTENT, Verdict
+from benchmarks.workloads import WORKLOADS
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that was measured and judged."""
+
+    machine: dict[str, str]
+    versions: dict[str, str]
+    samples: Sequence[Sample]
+    results: Results
+    verdicts: Sequence[Verdict]
+
+
+def write_json(path: Path, report: Report) -> None:
+    """Write it for programs."""
+    content = {
+        "machine": report.machine,
+        "versions": report.versions,
+        "labels": {name: system.label for name, system in BY_NAME.items()},
+        "summaries": [dataclasses.asdict(summary) for summary in report.results.by_key.values()],
+        "targets": [{**dataclasses.asdict(v), "outcome": v.outcome} for v in report.verdicts],
+        "samples": [dataclasses.asdict(sample) for sample in report.samples],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def markdown(report: Report) -> str:
+    """Return the tables of all cells, and the targets."""
+    results, verdicts, machine = report.results, report.verdicts, report.machine
+    parts = ["# Results", ", ".join(f"{key} {value}" for key, value in machine.items())]
+    for workload, concurrency in results.cells():
+        parts.append(f"## {WORKLOADS[workload].what}, {concurrency} connections")
+        parts.append(_cell_table(results, workload, concurrency))
+    parts += ["## Targets", _target_table(verdicts)] if verdicts else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell_table(results: Results, workload: str, concurrency: int) -> str:
+    head = (
+        *("system", "req/s", "+-", "/ PersistentDB", "/ own no-db", "p50 ms", "p99 ms"),
+        *("app us", "db us", "failed", "conns", "RSS MiB"),
+    )
+    rows = [
+        _cell_row(summary, results, concurrency)
+        for summary in results.of_cell(workload, concurrency)
+    ]
+    return table(head, rows)
+
+
+def _cell_row(summary: Summary, results: Results, concurrency: int) -> list[str]:
+    persistent = results.find(PERSISTENT, summary.workload, concurrency)
+    ceiling = results.find(summary.system, "nodb", concurrency)
+    return [
+        BY_NAME[summary.system].label,
+        f"{summary.per_second:.0f}",
+        f"{summary.spread:.0%}",
+        _times(summary, persistent),
+        _times(summary, ceiling),
+        _number(summary.p50_ms),
+        _number(summary.p99_ms),
+        f"{summary.app_us:.0f}",
+        f"{summary.database_us:.0f}",
+        str(summary.failures),
+        str(summary.connections),
+        f"{summary.rss_mib:.0f}",
+    ]
+
+
+def _target_table(verdicts: Sequence[Verdict]) -> str:
+    rows = [
+        [
+            verdict.name,
+            BY_NAME[verdict.system].server.value if verdict.system in BY_NAME else verdict.system,
+            f"{verdict.value:.2f} {verdict.unit}",
+            f"{'<=' if verdict.at_most else '>='} {verdict.target:g} {verdict.unit}",
+            verdict.outcome,
+        ]
+        for verdict in sorted(verdicts, key=lambda v: v.name)
+    ]
+    return table(("target", "on", "measured", "wanted", "outcome"), rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a Markdown table with even columns; all but the first are set right."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *rest = [c.rjust(w) for c, w in zip(cells, widths, strict=True)]
+        return "| " + " | ".join([first.strip().ljust(widths[0]), *rest]) + " |"
+
+    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:])]) + "|"
+    return "\n".join([line(head), rule, *(line(row) for row in rows)])
+
+
+def _times(summary: Summary, other: Summary | None) -> str:
+    return f"{summary.per_second / other.per_second:.2f}" if other and other.per_second else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

@@ -1,0 +1,151 @@
+"""The speed that was promised, each promise against what was measured. Pure."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks.rounds import Sample
+from benchmarks.summary import Results, Summary
+from benchmarks.systems import BY_NAME, SYSTEMS, Family, System
+
+PERSISTENT = "flask-persistent-db"
+RSS_LIMIT_MIB = 90.0
+RSS_GROWTH_LIMIT = 1.05
+FIRST_ANSWER_LIMIT_MS = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One promise: *value* has to reach *target*, or stay below it."""
+
+    name: str
+    system: str
+    value: float
+    target: float
+    at_most: bool = False
+    unit: str = "x"
+
+    @property
+    def passed(self) -> bool:
+        """Tell if the promise is kept."""
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+    @property
+    def outcome(self) -> str:
+        """Return PASS, or by how much it falls short."""
+        if self.passed:
+            return "PASS"
+        missed = abs(self.value - self.target) / self.target if self.target else self.value
+        return f"short by {missed:.0%}"
+
+
+def verdicts(
+    results: Results, samples: list[Sample], *, first_answers_ms: dict[str, float]
+) -> list[Verdict]:
+    """Judge our app on each server that it ran on; what was not measured is left out."""
+    found: list[Verdict] = []
+    for system in (s for s in SYSTEMS if s.family is Family.OURS):
+        found += _against_persistent(results, system)
+        found += _against_own_ceiling(results, system)
+        found += _against_fastapi(results, system)
+        found += _against_flask_lists(results, system)
+        found += _memory(samples, system)
+        if system.name in first_answers_ms:
+            found.append(
+                Verdict(
+                    name="first good answer after a restart",
+                    system=system.name,
+                    value=first_answers_ms[system.name],
+                    target=FIRST_ANSWER_LIMIT_MS,
+                    at_most=True,
+                    unit="ms",
+                )
+            )
+    return found
+
+
+def _ratio(
+    over: Summary | None, under: Summary | None, pick: Callable[[Summary], float]
+) -> float | None:
+    if over is None or under is None or not pick(under):
+        return None
+    return pick(over) / pick(under)
+
+
+def _rate(summary: Summary) -> float:
+    return summary.per_second
+
+
+def _database_cost(summary: Summary) -> float:
+    return summary.database_us
+
+
+def _against_persistent(results: Results, system: System) -> Iterator[Verdict]:
+    for concurrency, target in ((16, 1.5), (256, 2.0)):
+        ours = results.find(system.name, "lookup", concurrency)
+        theirs = results.find(PERSISTENT, "lookup", concurrency)
+        value = _ratio(ours, theirs, _rate)
+        if value is not None:
+            name = f"lookup / PersistentDB, c={concurrency}"
+            yield Verdict(name=name, system=system.name, value=value, target=target)
+        cost = _ratio(ours, theirs, _database_cost)
+        if cost is not None:
+            name = f"database CPU / PersistentDB, c={concurrency}"
+            yield Verdict(name=name, system=system.name, value=cost, target=0.25, at_most=True)
+
+
+def _against_own_ceiling(results: Results, system: System) -> Iterator[Verdict]:
+    for concurrency in (16, 256):
+        lookup = results.find(system.name, "lookup", concurrency)
+        value = _ratio(lookup, results.find(system.name, "nodb", concurrency), _rate)
+        if value is not None:
+            name = f"lookup / own no-database route, c={concurrency}"
+            yield Verdict(name=name, system=system.name, value=value, target=0.95)
+    crowd = results.find(system.name, "lookup", 1000)
+    flat = _ratio(crowd, results.find(system.name, "lookup", 256), _rate)
+    if flat is not None:
+        name = "flat throughput: c=1000 / c=256 on 8 connections"
+        yield Verdict(name=name, system=system.name, value=flat, target=0.9)
+
+
+def _against_fastapi(results: Results, system: System) -> Iterator[Verdict]:
+    peer = BY_NAME.get(f"fastapi-asyncmy-{system.server.value.lower()}")
+    if peer is None:
+        return
+    for workload, concurrency in (("lookup", 16), ("lookup", 256), ("list", 16)):
+        ours = results.find(system.name, workload, concurrency)
+        value = _ratio(ours, results.find(peer.name, workload, concurrency), _rate)
+        if value is not None:
+            name = f"{workload} / FastAPI + asyncmy, same server, c={concurrency}"
+            yield Verdict(name=name, system=system.name, value=value, target=1.0)
+
+
+def _against_flask_lists(results: Results, system: System) -> Iterator[Verdict]:
+    flask = {s.name for s in SYSTEMS if s.family is Family.FLASK}
+    lists = [s for s in results.of_cell("list", 16) if s.system in flask]
+    value = _ratio(results.find(system.name, "list", 16), lists[0] if lists else None, _rate)
+    if value is not None:
+        name = "100-row list / best Flask peer, c=16"
+        yield Verdict(name=name, system=system.name, value=value, target=3.0)
+
+
+def _memory(samples: list[Sample], system: System) -> Iterator[Verdict]:
+    sizes = [s.rss_mib for s in samples if s.system == system.name]
+    if not sizes:
+        return
+    yield Verdict(
+        name="RSS of the worker",
+        system=system.name,
+        value=max(sizes),
+        target=RSS_LIMIT_MIB,
+        at_most=True,
+        unit="MiB",
+    )
+    half = len(sizes) // 2  # the second half of the run against the end of the first
+    if half:
+        yield Verdict(
+            name="RSS growth over the second half of the run",
+            system=system.name,
+            value=sizes[-1] / sizes[half],
+            target=RSS_GROWTH_LIMIT,
+            at_most=True,
+        )
