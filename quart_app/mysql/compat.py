@@ -38,9 +38,9 @@ class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is unt
         done.set_result(None)
         return done
 
-    async def _acquire(self, timeout: float | None) -> Connection:
+    async def wait_for_one(self, timeout: float | None) -> Connection:
         try:
-            return await super()._acquire(timeout)
+            return await super().wait_for_one(timeout)
         except ConnectError as exc:
             raise as_raised_by_aiomysql(exc) from exc
 

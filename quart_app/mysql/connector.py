@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from dataclasses import replace
 
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
 from quart_app.mysql.driver import Connection, as_database_error
@@ -117,11 +116,6 @@ class MySQLDriver:
         except DatabaseError as exc:
             if exc.errno != NO_SUCH_THREAD:  # it ended by itself meanwhile
                 raise
-
-    def rotated(self, password: str) -> "MySQLDriver":
-        """A driver with another password, for connections to come."""
-        config = replace(self.config, password=password)
-        return MySQLDriver(config, statement_timeout=self._statement_timeout)
 
 
 def endpoint_of(connection: Connection) -> Endpoint:

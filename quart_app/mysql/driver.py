@@ -6,6 +6,7 @@ refuse use by two tasks or after release, and tell what state it is in when it c
 """
 
 import asyncio
+import contextlib
 import math
 import re
 import struct
@@ -19,12 +20,26 @@ import aiomysql
 from aiomysql.connection import MySQLResult
 from aiomysql.utils import _ConnectionContextManager
 from pymysql.constants import CLIENT, COMMAND, CR, ER, SERVER_STATUS
-from pymysql.err import InterfaceError, InternalError, MySQLError, OperationalError
+from pymysql.err import (
+    DataError,
+    InterfaceError,
+    InternalError,
+    MySQLError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 from pymysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
 
-from quart_app.mysql import deadline
-from quart_app.mysql.classify import error_class
-from quart_app.mysql.errors import ConnectError, ConnectionLost, DatabaseError, QueryTimeout
+from quart_app.mysql import deadline, journal
+from quart_app.mysql.classify import ROLLED_BACK, error_class
+from quart_app.mysql.errors import (
+    ConnectError,
+    ConnectionLost,
+    DatabaseError,
+    QueryError,
+    QueryTimeout,
+)
 from quart_app.mysql.sockets import set_keepalive
 
 INTERACTION_TIMEOUT = 4031  # ER_CLIENT_INTERACTION_TIMEOUT: MySQL closes idle connections with it
@@ -105,7 +120,9 @@ def touches_session(sql: bytes) -> bool:
     return bool(_TOUCHING.search(sql)) and bool(_TOUCHING.search(_LITERAL.sub(b"''", sql)))
 
 
-def as_database_error(exc: BaseException, *, connecting: bool = False) -> DatabaseError | None:
+def as_database_error(  # noqa: PLR0911 # one return a kind of foreign error
+    exc: BaseException, *, connecting: bool = False
+) -> DatabaseError | None:
     """Rename an exception of the driver; None if *exc* is none of the driver's.
 
     The one place where foreign errors get our names. ``ConnectionLost.sent`` is False only where
@@ -118,6 +135,8 @@ def as_database_error(exc: BaseException, *, connecting: bool = False) -> Databa
     if not isinstance(exc, MySQLError):
         return None
     errno = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
+    if errno is None and isinstance(exc, ProgrammingError | DataError | NotSupportedError):
+        return QueryError(f"refused by the driver: {type(exc).__name__}")
     text = str(exc.args[1]) if len(exc.args) > 1 else ""
     if getattr(exc, "timed_out", False) and not connecting:
         sent = not getattr(exc, "not_executed", False)
@@ -190,6 +209,8 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         self._handshake_timeout = connect_timeout
         self._deadline = math.inf
         self._watchdog: asyncio.TimerHandle | None = None
+        self._left: asyncio.StreamWriter | None = None
+        self._heard_end = False
         self._draining = False
         self._dirty = False
         self._next_transaction_set = False
@@ -263,12 +284,15 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
 
         def on_eof() -> None:
             feed_eof()
+            self._heard_end = True
             self._report_lost()
 
         def on_exception(exc: BaseException) -> None:
             set_exception(exc)
+            self._heard_end = True
             self._report_lost()
 
+        self._heard_end = reader._eof or reader._exception is not None
         reader.feed_eof, reader.set_exception = on_eof, on_exception
 
     def _report_lost(self) -> None:
@@ -289,19 +313,15 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         Bytes nobody asked for count: MySQL's 4031 lies there before the FIN is seen.
         """
         reader = self._reader
-        return (
-            reader is not None
-            and not reader._eof
-            and not reader._buffer
-            and reader._exception is None
-            and not self._writer.transport.is_closing()
-        )
+        return reader is not None and not self._heard_end and not reader._buffer
 
     def condition(self) -> Condition:
         """Tell what must happen before another borrower may have this connection."""
-        if self.evicted is not None or not self.is_alive() or self._unfinished():
+        if self.evicted is not None or not self.is_alive() or self._draining:
             return Condition.UNUSABLE
-        if self._ok_status & IN_TRANSACTION or self._reader._waiter is not None or self._draining:
+        if self._ok_status & IN_TRANSACTION or self._reader._waiter is not None:
+            return Condition.UNUSABLE
+        if self._result is not None and self._unfinished():
             return Condition.UNUSABLE
         if self._dirty or self._next_transaction_set:
             return Condition.DIRTY
@@ -392,6 +412,8 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
             self._ensure_heard_nothing()
         self._ensure_fits(payload)
         self._note_effects(command, touches or payload)
+        if command == COMMAND.COM_QUERY:
+            journal.sent(self, payload)
         await super()._execute_command(command, payload)
         if len(payload) > DRAIN_ABOVE_BYTES:
             await self._drain()
@@ -418,7 +440,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
 
     def _ensure_heard_nothing(self) -> None:
         """Refuse to write to a connection that is known to be dead: then nothing was executed."""
-        if self.is_alive():
+        if self.is_alive() and not self._writer.transport.is_closing():
             return
         packet = bytes(self._reader._buffer)
         self.abort()
@@ -471,8 +493,15 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         if packet.is_error_packet():
             if self._result is not None:
                 self._result.unbuffered_active = False
+            self._note_refusal(int.from_bytes(payload[1:3], "little"))
             packet.raise_for_error()
         return packet
+
+    def _note_refusal(self, errno: int) -> None:
+        """An ERR packet carries no status: some of them mean that our transaction is gone."""
+        journal.refused(self, errno)
+        if errno in ROLLED_BACK:
+            self.server_status &= ~IN_TRANSACTION
 
     async def _read_payload(self) -> bytes:
         payload = b""
@@ -502,9 +531,13 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         net_read_raw_loop: pkt_nr == 0), and closes.
         """
         try:
+            journal.refused(self, int.from_bytes(payload[1:3], "little"))
             MysqlPacket(payload, self._encoding).raise_for_error()
         except MySQLError as exc:
-            return _unsent(exc) if exc.args[0] == INTERACTION_TIMEOUT else exc
+            if exc.args[0] != INTERACTION_TIMEOUT:
+                return exc
+            journal.refused(self, INTERACTION_TIMEOUT)
+            return _unsent(exc)
         raise AssertionError("unreachable")
 
     async def _read_bytes(self, num_bytes: int) -> bytes:
@@ -623,6 +656,13 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         if transport.get_extra_info("ssl_object") is not None:
             self._loop.call_later(1.0, transport.abort)  # a frozen peer answers no TLS goodbye
 
+    async def wait_gone(self, timeout: float) -> None:
+        """Wait until the socket of a closed connection is, *timeout* seconds at most."""
+        if self._left is not None:
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout(timeout):
+                    await self._left.wait_closed()
+
     def abort(self) -> None:
         """Close at once, whatever is buffered."""
         if self._writer is not None:
@@ -633,6 +673,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
+        self._left = self._writer or self._left
         super().close()
         self._report_lost()
 

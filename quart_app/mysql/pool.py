@@ -1,48 +1,39 @@
 """The pool: lends connections, and never hangs, leaks, or knowingly lends a dead one.
 
 How it differs from the obvious: there is no lock and no condition. Plain methods decide and move all
-state between two awaits; connecting, pinging, resetting and killing happen in tasks of the pool's own,
-which report back through one method, ``_give_back``. A caller only ever awaits a future.
+state between two awaits; connecting (filler.py), pinging, resetting and killing (upkeep.py) happen in
+tasks of the pool's own. A caller only ever awaits a future, and every way back is ``give_back``.
 """
 
 import asyncio
 import logging
 import random
-import sys
 import weakref
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from contextvars import Context
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from quart_app.mysql import deadline, lifetime
-from quart_app.mysql.config import ConnectConfig, PoolConfig
+from quart_app.mysql.acquiring import Acquiring, Closing
+from quart_app.mysql.config import ConnectConfig, PasswordSource, PoolConfig
 from quart_app.mysql.connector import MySQLDriver
 from quart_app.mysql.driver import Condition, Connection
-from quart_app.mysql.errors import (
-    AccessDenied,
-    ConnectError,
-    DatabaseError,
-    PoolClosed,
-    PoolTimeout,
-    TLSRequired,
-    TooManyRequests,
-    UnknownDatabase,
-)
-from quart_app.mysql.gate import ConnectGate
+from quart_app.mysql.errors import ConnectError, PoolClosed, PoolTimeout, TooManyRequests
+from quart_app.mysql.filler import Filler
 from quart_app.mysql.housekeeper import Housekeeper
+from quart_app.mysql.leaks import borrowed_from
 from quart_app.mysql.observer import Observer, PoolStats
-from quart_app.mysql.slot import Driver, Slot, SlotState, Trace
+from quart_app.mysql.slot import Driver, Slot, SlotState
+from quart_app.mysql.upkeep import Upkeep
 from quart_app.mysql.waiters import Waiters, wait
 
 log = logging.getLogger("quart_app.mysql")
 
-# The server knows us and says no: trying again changes nothing until somebody changes a setting.
-REFUSALS = (AccessDenied, UnknownDatabase, TLSRequired)
-TRACE_DEPTH = 8
-# After terminate(), sockets get this long to be gone from the loop.
+# After the last connection is told goodbye, sockets and tasks get this long to be gone.
 GOODBYE = 1.0
 
 
@@ -63,6 +54,7 @@ class Pool:
         *config*: sizes and times.
         *observer*: is told what happens.
         *driver*: stands in for MySQL in unit tests.
+        *rng*: where jitter comes from.
     """
 
     def __init__(
@@ -77,10 +69,11 @@ class Pool:
         self.config = config or PoolConfig()
         self.name = self.config.name
         self.observer = observer or Observer()
-        self._driver: Driver = driver or MySQLDriver(
+        self.driver: Driver = driver or MySQLDriver(
             connect or ConnectConfig(), statement_timeout=self.config.statement_timeout
         )
         self.rng = rng or random.Random()  # noqa: S311 # jitter, no secret
+        self.generation = 0
         self._state = PoolState.NEW
         self._minsize, self._maxsize = self.config.minsize, self.config.maxsize
         self._slots: list[Slot] = [Slot(number) for number in range(self._maxsize)]
@@ -88,23 +81,15 @@ class Pool:
         self._idle: dict[Slot, None] = {}  # in the order of their return; the last goes first
         self._lent: dict[Connection, Slot] = {}
         self._terminated: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._connecting: dict[Slot, asyncio.Task[None]] = {}
+        self._leaving: list[Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiters = Waiters()
-        self._gate = ConnectGate(self.rng)
-        self._gate_timer: asyncio.TimerHandle | None = None
-        self._last_failure: ConnectError | None = None
-        self._failing_since: float | None = None
-        self._filled: asyncio.Future[None] | None = None
         self._emptied: asyncio.Future[None] | None = None
+        self._filler = Filler(self)
+        self._upkeep = Upkeep(self)
         self._housekeeper = Housekeeper(self)
-        self._generation = 0
-        self._counts = dict.fromkeys(
-            ("acquired", "released", "waited", "timeouts", "rejected", "connects")
-            + ("connect_failures", "pings", "resets", "kills", "leaks"),
-            0,
-        )
-        self._seconds = dict.fromkeys(("wait", "usage", "connect"), 0.0)
+        self._acquired = self._waited = self._timeouts = self._rejected = 0
+        self._wait_seconds = self._usage_seconds = 0.0
         self._evictions: dict[str, int] = {}
 
     # -- opening ------------------------------------------------------------------------------
@@ -117,10 +102,10 @@ class Pool:
         if self._state is not PoolState.NEW:
             raise PoolClosed(f"pool {self.name!r} was opened before")
         self._loop = asyncio.get_running_loop()
-        self._time = self._loop.time
+        self.time = self._loop.time
         self._state = PoolState.OPEN
         self._housekeeper.start()
-        self._balance()
+        self.grow()
         return self
 
     async def wait(self, *, timeout: float | None = None) -> None:
@@ -130,16 +115,12 @@ class Pool:
         open either way.
         """
         self._assume_open()
-        if self._live() >= self._minsize:
-            return
-        if self._filled is None:
-            self._filled = self._loop.create_future()
-        started = self._time()
+        started = self.time()
         try:
             async with asyncio.timeout(timeout):
-                await asyncio.shield(self._filled)
+                await self._filler.wait()
         except TimeoutError:
-            raise self._timeout_error(self._time() - started) from self._last_failure
+            raise self._timeout_error(self.time() - started) from self._filler.last_failure
 
     async def __aenter__(self) -> Self:
         if self._state is PoolState.NEW:
@@ -157,7 +138,7 @@ class Pool:
 
     # -- lending ------------------------------------------------------------------------------
 
-    def acquire(self, *, timeout: float | None = None) -> "Acquiring":
+    def acquire(self, *, timeout: float | None = None) -> Acquiring:
         """Borrow a connection: ``await`` it, or use it with ``async with`` to have it released.
 
         Waits for at most *timeout* seconds (``acquire_timeout`` by default), or until the ambient
@@ -177,25 +158,23 @@ class Pool:
                 self._terminated.discard(connection)
                 return
             raise ValueError(f"{connection!r} is not on loan from pool {self.name!r}")
-        now = self._time()
-        used = now - slot.borrowed_at
-        self._counts["released"] += 1
-        self._seconds["usage"] += used
+        used = self.time() - slot.borrowed_at
+        self._usage_seconds += used
         self.observer.released(used=used)
         connection.returned = True
-        slot.borrower, slot.trace = None, ()
-        self._give_back(slot, now)
+        slot.borrower = None
+        self.give_back(slot)
 
-    def _take_idle_or_none(self) -> Connection | None:
-        """Lend the connection that came back last, if nobody has to ask the server first."""
+    def take_idle_or_none(self) -> Connection | None:
+        """Lend the connection that came back last, if its server need not be asked first."""
         if self._state is not PoolState.OPEN:
             raise self._closed_error()
-        now = self._time()
+        now = self.time()
         while self._idle:
             slot, _ = self._idle.popitem()
             reason = self._why_unfit(slot, now)
             if reason is not None:
-                self._retire(slot, reason)
+                self.retire(slot, reason)
             elif now - slot.proved_at > self.config.probe_after_idle:
                 self._idle[slot] = None
                 return None
@@ -203,58 +182,49 @@ class Pool:
                 return self._lend(slot, now, 0.0)
         return None
 
-    async def _acquire(self, timeout: float | None) -> Connection:
-        connection = self._take_idle_or_none()
-        if connection is not None:
-            return connection
-        started = self._time()
-        until = deadline.nearer(
-            started + (self.config.acquire_timeout if timeout is None else timeout),
-            deadline.current(),
-        )
-        assert until is not None  # one of the two is always there
+    async def wait_for_one(self, timeout: float | None) -> Connection:
+        """Lend a connection that must first be pinged, waited for, or made."""
+        self._assume_open()
+        started = self.time()
+        limit = self.config.acquire_timeout if timeout is None else timeout
+        until = deadline.nearer(started + limit, deadline.current())
+        assert until is not None  # at least our own limit is there
         had_a_turn = False
         while True:
-            slot = self._reserve_idle_or_none() or await self._wait_turn(
-                started, until, first=had_a_turn
-            )
+            slot = self._reserve_idle_or_none()
+            if slot is None:
+                slot = await self._wait_turn(started, until, first=had_a_turn)
             had_a_turn = True
             if await self._prove(slot, until):
-                now = self._time()
+                now = self.time()
                 return self._lend(slot, now, now - started)
 
     async def _wait_turn(self, started: float, until: float, *, first: bool) -> Slot:
-        self._assume_servable()
-        if not first and len(self._waiters) >= self.config.max_waiting:
-            self._counts["rejected"] += 1
-            self.observer.rejected()
-            raise TooManyRequests(f"pool {self.name!r}: too many callers wait ({self._sizes()})")
+        self._assume_servable(first=first)
         waiter = self._waiters.join(first=first)
-        self._counts["waited"] += 1
+        self._waited += 1
         try:
-            self._grow()
+            self.grow()
             slot = await wait(waiter, until=until)
         except TimeoutError:
-            waited = self._time() - started
-            self._counts["timeouts"] += 1
+            waited = self.time() - started
+            self._timeouts += 1
             self.observer.timed_out(waited=waited)
-            raise self._timeout_error(waited) from self._last_failure
+            raise self._timeout_error(waited) from self._filler.last_failure
         except BaseException:
             # Handed over and cancelled in the same breath: the slot is ours to give back.
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._give_back(waiter.result(), self._time())
+                self.give_back(waiter.result())
             raise
         finally:
             self._waiters.leave(waiter)
         if not slot.held().is_alive():  # it died between the hand-off and our turn
-            self._retire(slot, "lost")
+            self.retire(slot, "lost")
             return await self._wait_turn(started, until, first=True)
         return slot
 
     def _reserve_idle_or_none(self) -> Slot | None:
-        """Take the idle connection used last for a ping."""
-        if self._state is not PoolState.OPEN:
-            raise self._closed_error()
+        self._assume_open()
         if not self._idle:
             return None
         slot, _ = self._idle.popitem()
@@ -265,56 +235,89 @@ class Pool:
         """Ping what has been idle for long. False: it was dead, and its slot is free again."""
         if slot.state is not SlotState.RESERVED:
             return True
-        fresh = self._time() - slot.proved_at <= self.config.probe_after_idle
-        if fresh or await self.ping(slot, until=until):
+        if self.time() - slot.proved_at <= self.config.probe_after_idle:
             return True
-        self._retire_unproven()
+        if await self._upkeep.ping(slot, until=until):
+            return True
+        self.retire_unproven()
         return False
 
     def _lend(self, slot: Slot, now: float, waited: float) -> Connection:
         connection = slot.held()
         if slot.state is not SlotState.IN_USE:
             slot.move(SlotState.IN_USE)
-        slot.borrowed_at, slot.reported = now, False
+        slot.borrowed_at = now
         if self.config.leak_threshold:
-            task = asyncio.current_task()
-            slot.borrower = weakref.ref(task) if task is not None else None
-            slot.trace = _trace()
+            slot.borrower = asyncio.current_task()
+            slot.trace = borrowed_from(4)
+            slot.reported = False
         connection.returned = False
         self._lent[connection] = slot
-        self._counts["acquired"] += 1
-        self._seconds["wait"] += waited
+        self._acquired += 1
+        self._wait_seconds += waited
         self.observer.acquired(waited=waited)
         return connection
 
     # -- the one way back ---------------------------------------------------------------------
 
-    def _give_back(self, slot: Slot, now: float) -> None:
-        """Return capacity: every path of every borrower, ping and reset ends here."""
+    def give_back(self, slot: Slot) -> None:
+        """Return capacity: every path of every borrower and every reset ends here."""
+        now, connection = self.time(), slot.held()
+        condition = connection.condition()
         reason = self._why_unfit(slot, now)
-        condition = slot.held().condition() if reason is None else Condition.UNUSABLE
-        if condition is Condition.UNUSABLE or self._state is not PoolState.OPEN:
-            self._retire(slot, reason or slot.held().evicted or "unusable")
-            self._balance()
+        if reason is not None or condition is Condition.UNUSABLE or not self.is_open:
+            self.retire(slot, connection.evicted or reason or "unusable")
+            self.grow()
         elif condition is Condition.CLEAN:
             slot.idle_since = slot.proved_at = now
             self._make_idle(slot)
         else:
             slot.move(SlotState.RESETTING)
-            self._spawn(self._reset(slot, condition), f"reset-{slot.number}")
+            self.spawn(self._upkeep.reset(slot, condition), f"reset-{slot.number}")
+
+    def put_back(self, slot: Slot) -> None:
+        """Make a RESERVED slot idle again: it was looked at, not used."""
+        reason = self._why_unfit(slot, self.time())
+        if reason is None and self.is_open:
+            self._make_idle(slot)
+        else:
+            self.retire(slot, reason or "closed")
+            self.grow()
+
+    def put_connected(self, slot: Slot, connection: Connection, generation: int) -> None:
+        """Fill a CONNECTING slot. A connection begun before a drain is of that generation."""
+        now = self.time()
+        slot.connection, slot.generation = connection, generation
+        slot.idle_since = slot.proved_at = now
+        lifetime.arm(slot, self.config, connection.server.wait_timeout, now, self.rng)
+        connection.returned = True
+        connection.on_lost = partial(self._on_lost, slot, connection)
+        slot.move(SlotState.IDLE)
+        self.put_back(slot)
+
+    def put_empty(self, slot: Slot) -> None:
+        """Free a slot whose connect failed, or whose connection is closed."""
+        slot.move(SlotState.EMPTY)
+        if slot.number < self._maxsize or not self._maxsize:
+            self._empty.append(slot)
+        else:
+            self._slots.remove(slot)
+        emptied = self._emptied
+        if emptied is not None and not emptied.done() and not self._busy():
+            emptied.set_result(None)
 
     def _make_idle(self, slot: Slot) -> None:
         """Hand a clean connection to whoever waits longest, or keep it."""
-        if slot.state is not SlotState.IDLE:
-            slot.move(SlotState.IDLE)
         if len(self._waiters):
-            slot.move(SlotState.IN_USE)
+            if slot.state is not SlotState.IN_USE:
+                slot.move(SlotState.IN_USE)
             if self._waiters.hand(slot):
                 return
+        if slot.state is not SlotState.IDLE:
             slot.move(SlotState.IDLE)
         self._idle[slot] = None
 
-    def _retire(self, slot: Slot, reason: str) -> None:
+    def retire(self, slot: Slot, reason: str) -> None:
         """Close a slot's connection; the slot is empty at once, the goodbye goes by itself."""
         connection, slot.connection = slot.held(), None
         slot.move(SlotState.CLOSING)
@@ -323,21 +326,18 @@ class Pool:
         self._evictions[reason] = self._evictions.get(reason, 0) + 1
         self.observer.evicted(reason=reason)
         if connection.orphaned:
-            self._spawn(self._kill(connection), f"kill-{slot.number}")
+            self.spawn(self._upkeep.kill(connection), f"kill-{slot.number}")
         connection.quit()
-        slot.move(SlotState.EMPTY)
-        if slot.number < self._maxsize or not self._maxsize:
-            self._empty.append(slot)
-        else:
-            self._slots.remove(slot)
-        self._note_emptied()
+        if not self.is_open:
+            self._leaving.append(connection)
+        self.put_empty(slot)
 
     def _why_unfit(self, slot: Slot, now: float) -> str | None:
         """Tell why this connection should not be lent again; None if it may."""
         connection = slot.held()
         if not connection.is_alive():
             return "cancelled" if connection.orphaned else "lost"
-        if slot.generation != self._generation or slot.number >= self._maxsize > 0:
+        if slot.generation != self.generation or slot.number >= self._maxsize > 0:
             return "drained"
         if now >= slot.expires_at:
             return "max_lifetime"
@@ -347,324 +347,134 @@ class Pool:
 
     def _on_lost(self, slot: Slot, connection: Connection) -> None:
         """Called by the socket itself: an idle connection goes at once, a busy one on release."""
-        if slot.connection is connection and slot.state is SlotState.IDLE:
-            self._idle.pop(slot, None)
-            self._retire(slot, "lost")
-            self._balance()
+        if slot.connection is connection and slot.state is SlotState.IDLE and slot in self._idle:
+            del self._idle[slot]
+            self.retire(slot, "lost")
+            self.grow()
 
-    # -- growing ------------------------------------------------------------------------------
+    # -- growing: asked by filler.py ----------------------------------------------------------
 
-    def _balance(self) -> None:
+    def grow(self) -> None:
         """Match what is there with what is wanted; called after every loss and every failure."""
-        if self._state is PoolState.OPEN:
-            self._grow()
+        self._filler.grow()
 
-    def _grow(self) -> None:
-        """Begin as many connects as are wanted and the gate allows."""
-        while (wanted := self._wanted()) and self._has_room():
-            waited_for = len(self._waiters) > len(self._connecting)
-            now = self._time()
-            if not self._gate.may_start(now, running=len(self._connecting), wanted=waited_for):
-                if len(self._connecting) < self._gate.limit:
-                    self._set_gate_timer(self._gate.opens_at(wanted=waited_for))
-                return
-            assert wanted > 0
-            self._begin_connect()
-
-    def _wanted(self) -> int:
-        connecting = len(self._connecting)
-        for_waiters = len(self._waiters) - connecting
-        for_minimum = self._minsize - self._live() - connecting
-        return max(for_waiters, for_minimum, 0)
-
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
+        """Whether one more connection may be made."""
         if not self._empty and not self._maxsize:
             slot = Slot(len(self._slots))
             self._slots.append(slot)
             self._empty.append(slot)
         return bool(self._empty)
 
-    def _set_gate_timer(self, when: float) -> None:
-        if self._gate_timer is not None:
-            if self._gate_timer.when() <= when and not self._gate_timer.cancelled():
-                return
-            self._gate_timer.cancel()
-        self._gate_timer = self._loop.call_at(when, self._on_gate_timer)
+    def take_empty(self) -> Slot:
+        """An empty slot, to be filled; has_room() said that there is one."""
+        return self._empty.pop()
 
-    def _on_gate_timer(self) -> None:
-        self._gate_timer = None
-        self._balance()
+    def fail_waiters(self, error: ConnectError) -> None:
+        """Have everybody who waits raise *error*: nothing they could wait for will come."""
+        self._waiters.fail(error)
 
-    def _begin_connect(self) -> None:
-        slot = self._empty.pop()
-        slot.move(SlotState.CONNECTING)
-        self._connecting[slot] = self._spawn(self._connect(slot), f"connect-{slot.number}")
-
-    async def _connect(self, slot: Slot) -> None:
-        started, generation = self._time(), self._generation
-        try:
-            connection = await self._driver.connect()
-        except Exception as exc:  # noqa: BLE001 # whatever it is, the slot must come back
-            self._connect_failed(slot, exc, self._time() - started)
-        except BaseException:
-            del self._connecting[slot]
-            self._forget_connect(slot)
-            raise
-        else:
-            del self._connecting[slot]
-            self._connected(slot, connection, started, generation)
-
-    def _connected(
-        self, slot: Slot, connection: Connection, started: float, generation: int
-    ) -> None:
-        now = self._time()
-        self._gate.succeeded()
-        self._counts["connects"] += 1
-        self._seconds["connect"] += now - started
-        self.observer.connected(took=now - started)
-        self._note_recovered(now)
-        slot.connection, slot.generation = connection, generation
-        slot.idle_since = slot.proved_at = now
-        lifetime.arm(slot, self.config, connection.server.wait_timeout, now, self.rng)
-        connection.returned = True
-        connection.on_lost = partial(self._on_lost, slot, connection)
-        slot.move(SlotState.IDLE)
-        if self._state is PoolState.OPEN and connection.is_alive():
-            self._make_idle(slot)
-        else:
-            self._retire(slot, "closed" if self._state is not PoolState.OPEN else "lost")
-        if self._filled is not None and self._live() >= self._minsize:
-            self._settle_filled(None)
-        self._balance()
-
-    def _connect_failed(self, slot: Slot, exc: Exception, took: float) -> None:
-        del self._connecting[slot]
-        error = exc if isinstance(exc, ConnectError) else ConnectError(f"cannot connect: {exc!r}")
-        error.__cause__ = error.__cause__ or (exc if exc is not error else None)
-        self._forget_connect(slot)
-        now = self._time()
-        refused = isinstance(error, REFUSALS)
-        self._counts["connect_failures"] += 1
-        self.observer.connect_failed(error=error, took=took)
-        self._note_failure(error, now)
-        self._gate.failed(now, refused=refused)
-        if self._filled is not None:
-            self._settle_filled(error)
-        if refused and not self._live():
-            self._waiters.fail(_again(error))
-        self._balance()
-
-    def _forget_connect(self, slot: Slot) -> None:
-        slot.move(SlotState.EMPTY)
-        self._empty.append(slot)
-        self._note_emptied()
-
-    def _settle_filled(self, error: ConnectError | None) -> None:
-        filled, self._filled = self._filled, None
-        if filled is not None and not filled.done():
-            if error is None:
-                filled.set_result(None)
-            else:
-                filled.set_exception(_again(error))
-                filled.exception()  # nobody may be waiting any more
-
-    def _note_failure(self, error: ConnectError, now: float) -> None:
-        """One line when it begins or changes its kind, none for each attempt."""
-        before, self._last_failure = self._last_failure, error
-        if self._failing_since is None:
-            self._failing_since = now
-        if before is None or type(before) is not type(error) or before.errno != error.errno:
-            hint = "check the settings" if isinstance(error, REFUSALS) else "trying on"
-            log.warning(
-                "pool %s: no connection to %s: %s; %s",
-                self.name,
-                self._driver.describe(),
-                error,
-                hint,
-            )
-
-    def _note_recovered(self, now: float) -> None:
-        since, self._failing_since, self._last_failure = self._failing_since, None, None
-        if since is not None:
-            self.observer.recovered(after=now - since)
-            log.warning(
-                "pool %s: connected to %s again after %.1f s",
-                self.name,
-                self._driver.describe(),
-                now - since,
-            )
-
-    # -- upkeep -------------------------------------------------------------------------------
-
-    async def ping(self, slot: Slot, *, until: float | None = None) -> bool:
-        """Ask a RESERVED slot's server for a sign of life. False: none came, and it is retired.
-
-        Waits for ``probe_timeout``. Cancelled, it retires the connection: an answer may be on
-        its way.
-        """
-        connection = slot.held()
-        connection.returned = False
-        self._counts["pings"] += 1
-        try:
-            with deadline.until(until), deadline.within(self.config.probe_timeout):
-                await connection.probe()
-        except Exception:  # noqa: BLE001 # any failure means: not this one
-            connection.orphaned = False  # a ping leaves nothing running
-            self._retire(slot, "ping failed")
-            self._balance()
-            return False
-        except BaseException:
-            connection.orphaned = False
-            self._retire(slot, "cancelled")
-            self._balance()
-            raise
-        connection.returned = True
-        slot.proved_at = self._time()
-        return True
-
-    def _retire_unproven(self) -> None:
-        """A ping was not answered: what has been idle as long is as dead (product.md, row 5)."""
-        now = self._time()
-        for slot in list(self._idle):
-            if now - slot.proved_at > self.config.probe_after_idle:
-                del self._idle[slot]
-                self._retire(slot, "ping failed")
-        self._balance()
+    # -- upkeep: asked by housekeeper.py ------------------------------------------------------
 
     def idle_slots(self) -> list[Slot]:
-        """For the housekeeper: the slots it may retire or have pinged."""
+        """The slots that may be retired or pinged."""
         return list(self._idle)
 
     def lent_slots(self) -> list[Slot]:
-        """For the housekeeper: the slots that are out on loan."""
+        """The slots that are out on loan."""
         return list(self._lent.values())
 
     def retire_if_unfit(self, slot: Slot, now: float) -> bool:
-        """For the housekeeper: close an idle connection that is too old or dead."""
+        """Close an idle connection that is too old or dead."""
         reason = self._why_unfit(slot, now)
         if reason is not None:
             del self._idle[slot]
-            self._retire(slot, reason)
-            self._balance()
+            self.retire(slot, reason)
+            self.grow()
         return reason is not None
 
-    def ping_soon(self, slot: Slot) -> None:
-        """For the housekeeper: ping an idle connection in a task of its own."""
-        self._reserve(slot)
-        self._spawn(self._keep_alive(slot), f"ping-{slot.number}")
+    def retire_unproven(self) -> None:
+        """A ping was not answered: what has been idle as long is taken for dead as well.
 
-    async def _keep_alive(self, slot: Slot) -> None:
-        if not await self.ping_and_return(slot):
-            self._retire_unproven()
+        When packets vanish silently they vanish for all; each would cost its caller a ping.
+        """
+        now = self.time()
+        for slot in self.idle_slots():
+            if now - slot.proved_at > self.config.probe_after_idle:
+                del self._idle[slot]
+                self.retire(slot, "ping failed")
+        self.grow()
 
-    def report_leak(self, held: float, trace: str) -> None:
-        """For the housekeeper: a loan has lasted too long."""
-        self._counts["leaks"] += 1
-        self.observer.leaked(held=held, trace=trace)
-        log.warning("pool %s: a connection is out for %.0f s, by:\n%s", self.name, held, trace)
+    def ping_soon(self, slot: Slot) -> "asyncio.Task[None]":
+        """Ping an idle connection in a task of its own; it is RESERVED meanwhile."""
+        del self._idle[slot]
+        slot.move(SlotState.RESERVED)
+        return self.spawn(self._upkeep.keep_alive(slot), f"ping-{slot.number}")
 
     def reclaim(self, slot: Slot) -> None:
-        """For the housekeeper: its borrower is gone; the capacity comes back."""
+        """Take back a loan whose borrower is gone."""
         connection = slot.held()
-        log.warning("pool %s: a leaked connection is closed (%s)", self.name, self._sizes())
         del self._lent[connection]
         self._terminated.add(connection)
+        connection.returned = True
         connection.evict("leaked")
-        self._give_back(slot, self._time())
+        slot.borrower = None
+        self.give_back(slot)
 
-    async def _reset(self, slot: Slot, condition: Condition) -> None:
-        connection = slot.held()
-        connection.returned = False
-        self._counts["resets"] += 1
-        try:
-            with deadline.within(self.config.probe_timeout):
-                if condition is Condition.SNAPSHOT:
-                    await connection.rollback()
-                else:
-                    await connection.reset()
-        except Exception:  # noqa: BLE001 # any failure means: not this one
-            connection.evict("reset failed")
-        except BaseException:
-            connection.evict("closed")
-            raise
-        finally:
-            connection.returned = True
-            connection.orphaned = False  # a reset leaves nothing running
-            self._finish_reset(slot)
+    # -- for operators ------------------------------------------------------------------------
 
-    def _finish_reset(self, slot: Slot) -> None:
-        connection = slot.held()
-        if connection.condition() is not Condition.CLEAN:
-            connection.evict(connection.evicted or "reset failed")
-        self._give_back(slot, self._time())
+    def invalidate(self, reason: str, *, connection: Connection | None = None) -> None:
+        """Let no connection of now be lent again: idle ones go now, lent ones on release.
 
-    async def _kill(self, connection: Connection) -> None:
-        try:
-            await self._driver.kill(connection)
-        except DatabaseError as exc:
-            log.warning("pool %s: could not end an abandoned statement: %s", self.name, exc)
-            self.observer.killed(done=False)
-        else:
-            self._counts["kills"] += 1
-            self.observer.killed(done=True)
-
-    def invalidate(self, reason: str) -> None:
-        """Let no connection of now be lent again: idle ones go now, lent ones on release."""
+        With *connection*, only if that one is of the present generation: of many requests that
+        find the same fault, the first replaces the connections, the others are late.
+        """
+        slot = self._lent.get(connection) if connection is not None else None
+        if slot is not None and slot.generation != self.generation:
+            return
         log.warning("pool %s: all connections are replaced: %s", self.name, reason)
         self.drain()
 
     def drain(self) -> None:
-        """Replace every connection, without a word: after a rotated password, or for a new address."""
-        self._generation += 1
+        """Replace every connection: after a rotated password, or for a new address."""
+        self.generation += 1
         self._clear("drained")
 
-    def _clear(self, reason: str) -> None:
-        while self._idle:
-            slot, _ = self._idle.popitem()
-            self._retire(slot, reason)
-        self._balance()
+    def rotate(self, password: PasswordSource) -> None:
+        """Use *password* from now on; connections made with the old one are replaced."""
+        assert isinstance(self.driver, MySQLDriver)  # a scripted driver has no password
+        self.driver.config = replace(self.driver.config, password=password)
+        self.drain()
 
     async def clear(self) -> None:
         """Close all idle connections, as aiomysql's pool does."""
         self._clear("cleared")
 
+    def _clear(self, reason: str) -> None:
+        while self._idle:
+            slot, _ = self._idle.popitem()
+            self.retire(slot, reason)
+        self.grow()
+
     async def check(self) -> int:
-        """Ping every idle connection now; returns how many answered. Bounded by probe_timeout."""
-        slots = list(self._idle)
-        for slot in slots:
-            self._reserve(slot)
-        return sum(await asyncio.gather(*(self.ping_and_return(slot) for slot in slots)))
-
-    def _reserve(self, slot: Slot) -> None:
-        del self._idle[slot]
-        slot.move(SlotState.RESERVED)
-
-    async def ping_and_return(self, slot: Slot) -> bool:
-        """Ping a RESERVED slot for the housekeeper and make it idle again, no fresher than it was."""
-        if not await self.ping(slot):
-            return False
-        now = self._time()
-        reason = self._why_unfit(slot, now)
-        if reason is None and self._state is PoolState.OPEN:
-            self._make_idle(slot)
-        else:
-            self._retire(slot, reason or "closed")
-            self._balance()
-        return True
+        """Ping every idle connection now, within ``probe_timeout``; returns how many answered."""
+        self._assume_open()
+        pings = {self.ping_soon(slot): slot for slot in self.idle_slots()}
+        if pings:
+            await asyncio.wait(pings)
+        return sum(1 for slot in pings.values() if slot.connection is not None)
 
     def resize(self, *, minsize: int, maxsize: int) -> None:
         """Change the sizes; what is too much goes, the lent ones on release."""
         PoolConfig(name=self.name, minsize=minsize, maxsize=maxsize)
         self._minsize, self._maxsize = minsize, maxsize
         present = {slot.number for slot in self._slots}
-        for number in range(maxsize):
-            if number not in present:
-                slot = Slot(number)
-                self._slots.append(slot)
-                self._empty.append(slot)
+        fresh = [Slot(number) for number in range(maxsize) if number not in present]
+        self._slots += fresh
+        self._empty += fresh
         if maxsize:
             self._drop_surplus()
-        self._balance()
+        self.grow()
 
     def _drop_surplus(self) -> None:
         for slot in [slot for slot in self._empty if slot.number >= self._maxsize]:
@@ -672,32 +482,24 @@ class Pool:
             self._slots.remove(slot)
         for slot in [slot for slot in self._idle if slot.number >= self._maxsize]:
             del self._idle[slot]
-            self._retire(slot, "drained")
+            self.retire(slot, "drained")
 
     # -- closing ------------------------------------------------------------------------------
 
-    def close(self) -> "Closing":
+    def close(self) -> Closing:
         """Refuse new borrowers and let everybody who waits know. May be awaited; see wait_closed().
 
         Idempotent. Lent connections are closed as they come back.
         """
-        if self._state in (PoolState.NEW, PoolState.OPEN):
-            fresh = self._state is PoolState.NEW
-            self._state = PoolState.CLOSED if fresh else PoolState.CLOSING
-            if not fresh:
-                self._begin_close()
+        if self._state is PoolState.NEW:
+            self._state = PoolState.CLOSED
+        elif self._state is PoolState.OPEN:
+            self._state = PoolState.CLOSING
+            self._housekeeper.stop()
+            self._filler.stop()
+            self._waiters.fail(self._closed_error())
+            self._clear("closed")
         return Closing(self)
-
-    def _begin_close(self) -> None:
-        self._housekeeper.stop()
-        if self._gate_timer is not None:
-            self._gate_timer.cancel()
-        self._waiters.fail(self._closed_error())
-        for task in list(self._connecting.values()):
-            task.cancel()
-        while self._idle:
-            slot, _ = self._idle.popitem()
-            self._retire(slot, "closed")
 
     async def wait_closed(self) -> None:
         """Wait until everything lent is back, ``close_timeout`` seconds at most, then end it.
@@ -714,29 +516,22 @@ class Pool:
         finally:
             self.terminate()
             self._state = PoolState.CLOSED
-            log.debug("pool %s: closed", self.name)
+        await asyncio.gather(*(gone.wait_gone(GOODBYE) for gone in self._leaving))
+        self._leaving.clear()
 
     async def _wait_emptied(self) -> None:
-        if not self._lent and not self._busy():
+        if not self._busy():
             return
         if self._emptied is None:
             self._emptied = self._loop.create_future()
         done, _ = await asyncio.wait([self._emptied], timeout=self.config.close_timeout)
         if not done:
             log.warning("pool %s: closed under its borrowers (%s)", self.name, self._sizes())
-            self.terminate()
 
     async def _wait_tasks(self) -> None:
-        """Give pings, resets and kills their bounded time, and sockets a turn of the loop."""
-        tasks = set(self._tasks)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self.config.probe_timeout + GOODBYE)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=GOODBYE)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        """Let resets and kills end; they are bounded, and so is this."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self.config.probe_timeout + GOODBYE)
 
     def terminate(self) -> None:
         """Close every connection now, lent ones too; their borrowers' next statement raises."""
@@ -745,17 +540,15 @@ class Pool:
             del self._lent[connection]
             self._terminated.add(connection)
             connection.abort()
-            self._retire(slot, "terminated")
+            self.retire(slot, "terminated")
+        for slot in self._slots[:]:
+            if slot.state in {SlotState.RESERVED, SlotState.RESETTING}:
+                self.retire(slot, "terminated")
         for task in list(self._tasks):
             task.cancel()
 
     def _busy(self) -> bool:
         return len(self._empty) < len(self._slots)
-
-    def _note_emptied(self) -> None:
-        emptied = self._emptied
-        if emptied is not None and not emptied.done() and not self._lent and not self._busy():
-            emptied.set_result(None)
 
     # -- telling ------------------------------------------------------------------------------
 
@@ -770,24 +563,37 @@ class Pool:
     @property
     def size(self) -> int:
         """Connections there are, and those being opened, as aiomysql counts them."""
-        return self._live() + len(self._connecting)
+        return len(self._slots) - len(self._empty)
 
     @property
     def freesize(self) -> int:
         return len(self._idle)
 
     @property
+    def live(self) -> int:
+        """Connections there are: idle, lent, or being looked after."""
+        return self.size - len(self._filler.connecting)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiters)
+
+    @property
     def closed(self) -> bool:
         return self._state is PoolState.CLOSED
 
     @property
+    def is_open(self) -> bool:
+        return self._state is PoolState.OPEN
+
+    @property
     def ready(self) -> bool:
         """Whether a caller may hope for a connection now: open, and not known to be cut off."""
-        return self._state is PoolState.OPEN and bool(self._live())
+        return self.is_open and self.live > 0
 
     def stats(self) -> PoolStats:
         """The pool at this moment."""
-        counts, seconds = self._counts, self._seconds
+        filler, upkeep = self._filler, self._upkeep
         return PoolStats(
             name=self.name,
             minsize=self._minsize,
@@ -796,21 +602,28 @@ class Pool:
             active=len(self._lent),
             idle=len(self._idle),
             waiting=len(self._waiters),
-            connecting=len(self._connecting),
-            generation=self._generation,
-            wait_seconds=seconds["wait"],
-            usage_seconds=seconds["usage"],
-            connect_seconds=seconds["connect"],
+            connecting=len(filler.connecting),
+            generation=self.generation,
+            acquired=self._acquired,
+            released=self._acquired - len(self._lent),
+            waited=self._waited,
+            wait_seconds=self._wait_seconds,
+            usage_seconds=self._usage_seconds,
+            timeouts=self._timeouts,
+            rejected=self._rejected,
+            connects=filler.connects,
+            connect_failures=filler.connect_failures,
+            connect_seconds=filler.connect_seconds,
+            pings=upkeep.pings,
+            resets=upkeep.resets,
+            kills=upkeep.kills,
+            leaks=self._housekeeper.leaks,
             evictions=dict(self._evictions),
-            last_failure=str(self._last_failure) if self._last_failure else None,
-            **counts,
+            last_failure=str(filler.last_failure) if filler.last_failure else None,
         )
 
     def __repr__(self) -> str:
         return f"<Pool {self.name!r} {self._state.value} {self._sizes()}>"
-
-    def _live(self) -> int:
-        return len(self._slots) - len(self._empty) - len(self._connecting)
 
     def _sizes(self) -> str:
         return (
@@ -820,7 +633,7 @@ class Pool:
 
     # -- small change -------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run *work* as a task of the pool, away from the caller's deadline and context."""
         task = self._loop.create_task(work, name=f"{self.name}-{name}", context=Context())
         self._tasks.add(task)
@@ -831,100 +644,24 @@ class Pool:
         if self._state is not PoolState.OPEN:
             raise self._closed_error()
 
-    def _assume_servable(self) -> None:
-        """Raise at once where waiting is known to be in vain."""
+    def _assume_servable(self, *, first: bool) -> None:
+        """Raise at once where waiting is known to be in vain, or the queue is full."""
         self._assume_open()
-        error = self._last_failure
-        if error is not None and self._gate.refused and not self._live() and not self._connecting:
-            if self._time() < self._gate.opens_at(wanted=True):
-                raise _again(error) from error.__cause__
+        refusal = self._filler.refusal()
+        if refusal is not None:
+            raise refusal
+        if not first and len(self._waiters) >= self.config.max_waiting:
+            self._rejected += 1
+            self.observer.rejected()
+            raise TooManyRequests(f"pool {self.name!r}: too many callers wait ({self._sizes()})")
 
     def _closed_error(self) -> PoolClosed:
         return PoolClosed(f"pool {self.name!r} is {self._state.value}")
 
     def _timeout_error(self, waited: float) -> PoolTimeout:
-        why = f"; last connect failure: {self._last_failure}" if self._last_failure else ""
+        failure = self._filler.last_failure
+        why = f"; last connect failure: {failure}" if failure else ""
         return PoolTimeout(
             f"pool {self.name!r}: no connection after {waited:.2f} s"
             f" (limit {self.config.acquire_timeout:g} s, {self._sizes()}){why}"
         )
-
-
-class Acquiring(Coroutine[Any, Any, Connection]):
-    """A connection on its way: awaitable once, a coroutine for tasks, an async context manager."""
-
-    __slots__ = ("_connection", "_coroutine", "_pool", "_timeout")
-
-    def __init__(self, pool: Pool, timeout: float | None) -> None:
-        self._pool = pool
-        self._timeout = timeout
-        self._connection: Connection | None = None
-        self._coroutine: Coroutine[Any, Any, Connection] | None = None
-
-    def _started(self) -> Coroutine[Any, Any, Connection]:
-        if self._coroutine is None:
-            self._coroutine = self._pool._acquire(self._timeout)  # noqa: SLF001 # one with the pool
-        return self._coroutine
-
-    def __await__(self) -> Generator[Any, Any, Connection]:
-        return self._started().__await__()
-
-    __iter__ = __await__
-
-    def send(self, value: Any) -> Any:
-        return self._started().send(value)
-
-    def throw(self, *exc: Any) -> Any:
-        return self._started().throw(*exc)
-
-    def close(self) -> None:
-        if self._coroutine is not None:
-            self._coroutine.close()
-
-    async def __aenter__(self) -> Connection:
-        connection = self._pool._take_idle_or_none()  # noqa: SLF001 # the free path, no coroutine
-        if connection is None:
-            connection = await self._pool._acquire(self._timeout)  # noqa: SLF001 # one with the pool
-        self._connection = connection
-        return connection
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._pool.release(connection)
-
-
-class Closing:
-    """What close() returns: await it to wait until the pool is closed, or do not."""
-
-    __slots__ = ("_pool",)
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return self._pool.wait_closed().__await__()
-
-
-def _trace() -> Trace:
-    """Where the borrower stands, cheaply: code and position, made readable only if it is needed."""
-    frame = sys._getframe(3)  # noqa: SLF001 # traceback's own way costs twenty times as much
-    found = []
-    for _ in range(TRACE_DEPTH):
-        found.append((frame.f_code, frame.f_lasti))
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return tuple(found)
-
-
-def _again(error: ConnectError) -> ConnectError:
-    """A copy to raise once more: one exception object raised twice grows its traceback."""
-    again = type(error)(str(error), errno=error.errno, sqlstate=error.sqlstate)
-    again.__cause__ = error.__cause__
-    return again

@@ -1,23 +1,23 @@
 """One unit of a pool's capacity, apart from the connection that fills it now and then.
 
-A slot never leaves its pool: losing a connection cannot lose capacity (asyncpg's holder has the idea).
+A slot never leaves its pool: losing a connection cannot lose capacity (asyncpg's holder has the
+idea).
 """
 
 import asyncio
-import weakref
 from enum import Enum
-from types import CodeType
 from typing import Protocol
 
 from quart_app.mysql.driver import Connection
+from quart_app.mysql.leaks import Trace
 
 
 class SlotState(Enum):
-    """Where a slot is. Only these moves exist; SlotState.MOVES is the same table for the machine.
+    """Where a slot is. Only these moves exist; MOVES is the same table for the machine.
 
     EMPTY       -> CONNECTING                        somebody waits, or the minimum is not there
     CONNECTING  -> IDLE | EMPTY                      connected | failed
-    IDLE        -> IN_USE | RESERVED | CLOSING       lent | being pinged | lost, too old, not wanted
+    IDLE        -> IN_USE | RESERVED | CLOSING       lent | being pinged | lost, too old, unwanted
     RESERVED    -> IDLE | IN_USE | CLOSING           alive | alive, and lent | dead
     IN_USE      -> IDLE | RESETTING | CLOSING        clean | to be reset | not fit to be used again
     RESETTING   -> IDLE | CLOSING                    reset | that failed
@@ -32,6 +32,8 @@ class SlotState(Enum):
     RESETTING = "resetting"
     CLOSING = "closing"
 
+    __hash__ = object.__hash__  # Enum's own is Python code, on the path of every loan
+
 
 MOVES: dict[SlotState, frozenset[SlotState]] = {
     SlotState.EMPTY: frozenset({SlotState.CONNECTING}),
@@ -43,14 +45,11 @@ MOVES: dict[SlotState, frozenset[SlotState]] = {
     SlotState.CLOSING: frozenset({SlotState.EMPTY}),
 }
 
-Trace = tuple[tuple[CodeType, int], ...]
-
 
 class Slot:
     """A place for one connection. Times are the loop's clock, in seconds."""
 
     __slots__ = (
-        "__weakref__",
         "borrowed_at",
         "borrower",
         "connection",
@@ -73,11 +72,11 @@ class Slot:
         self.generation = 0
         self.expires_at = 0.0  # end of max_lifetime
         self.recycle = 0.0  # idle seconds allowed
-        self.idle_since = 0.0  # since its last borrower
+        self.idle_since = 0.0  # its last borrower gave it back
         self.proved_at = 0.0  # the server last answered
         self.ping_at = 0.0
         self.borrowed_at = 0.0
-        self.borrower: weakref.ref[asyncio.Task[object]] | None = None
+        self.borrower: asyncio.Task[object] | None = None
         self.trace: Trace = ()
         self.reported = False
 
@@ -85,7 +84,7 @@ class Slot:
         return f"<Slot {self.number} {self.state.value}>"
 
     def move(self, state: SlotState) -> None:
-        """Change state. A move that is not in the table is a fault of the pool, never a caller's."""
+        """Change state. A move that is not in the table is a fault of the pool, not a caller's."""
         assert state in MOVES[self.state], f"{self!r} cannot become {state.value}"
         self.state = state
 

@@ -14,7 +14,7 @@ def assert_consistent(pool: Pool) -> None:
     if pool.maxsize:
         assert len(slots) - len(surplus) == pool.maxsize, f"{pool!r} has {len(slots)} slots"
     assert len(set(slots)) == len(slots)
-    places = Counter([*pool._empty, *pool._idle, *pool._connecting, *lent])
+    places = Counter([*pool._empty, *pool._idle, *pool._filler.connecting, *lent])
     assert not [slot for slot, times in places.items() if times != 1], f"twice: {places}"
     assert set(places) <= set(slots)
     for slot in slots:
@@ -25,7 +25,7 @@ def assert_consistent(pool: Pool) -> None:
 def _assert_in_its_place(pool: Pool, slot: Slot, lent: set[Slot]) -> None:
     state = slot.state
     assert (slot in pool._empty) == (state is SlotState.EMPTY), slot
-    assert (slot in pool._connecting) == (state is SlotState.CONNECTING), slot
+    assert (slot in pool._filler.connecting) == (state is SlotState.CONNECTING), slot
     assert (slot in pool._idle) == (state is SlotState.IDLE), slot
     if slot in lent:
         assert state is SlotState.IN_USE, slot
@@ -39,7 +39,7 @@ def _assert_counts(pool: Pool) -> None:
     assert stats.active <= stats.acquired - stats.released
     if stats.waiting and pool._state is PoolState.OPEN:
         assert not stats.idle, f"{pool!r}: somebody waits beside an idle connection"
-        assert not pool._empty or stats.connecting or pool._gate_timer is not None, (
+        assert not pool._empty or stats.connecting or pool._filler.timer is not None, (
             f"{pool!r}: somebody waits, there is room, and nobody connects"
         )
 
