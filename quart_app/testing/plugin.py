@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from quart_app.local_server import LocalServer
+from quart_app.local_server import LocalServer, NoServerBinary
 from quart_app.testing import report
 from quart_app.testing.offers import NO_DURABILITY, Offer, offers
 from quart_app.testing.servers import GivenServer, Server, Servers, breaking
@@ -155,7 +155,10 @@ def _make_local_server(request: pytest.FixtureRequest) -> Iterator[Callable[...,
         folder = _servers(request.config).folder()
         server = LocalServer(folder, options=[*NO_DURABILITY, *options], tls=tls)
         made.append(server)
-        server.start()
+        try:
+            server.start()
+        except NoServerBinary as error:
+            pytest.skip(str(error))
         return server
 
     yield make
