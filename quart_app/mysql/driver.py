@@ -74,6 +74,9 @@ class Condition(Enum):
     UNUSABLE = "unusable"
 
 
+CLEAN = Condition.CLEAN
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInfo:
     """What the server said of itself when the connection was made.
@@ -317,15 +320,16 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
 
     def condition(self) -> Condition:
         """Tell what must happen before another borrower may have this connection."""
-        if self.evicted is not None or not self.is_alive() or self._draining:
+        reader = self._reader
+        if reader is None or self._heard_end or reader._buffer or self.evicted is not None:
             return Condition.UNUSABLE
-        if self._ok_status & IN_TRANSACTION or self._reader._waiter is not None:
+        if self._ok_status & IN_TRANSACTION or reader._waiter is not None or self._draining:
             return Condition.UNUSABLE
         if self._result is not None and self._unfinished():
             return Condition.UNUSABLE
         if self._dirty or self._next_transaction_set:
             return Condition.DIRTY
-        return Condition.SNAPSHOT if self.in_transaction else Condition.CLEAN
+        return Condition.SNAPSHOT if self.server_status & IN_TRANSACTION else CLEAN
 
     def evict(self, reason: str) -> None:
         """Have this connection closed, not pooled, when it is released."""

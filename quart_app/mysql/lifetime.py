@@ -20,6 +20,7 @@ def arm(
     share = rng.uniform(1 - LIFETIME_JITTER, 1)
     slot.expires_at = now + config.max_lifetime * share if config.max_lifetime else math.inf
     slot.recycle = recycle_after(config.pool_recycle, wait_timeout)
+    slot.trust = min(config.probe_after_idle, slot.recycle)
     arm_ping(slot, config, now, rng)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import weakref
+from asyncio import current_task
 from collections.abc import Coroutine
 from contextvars import Context
 from dataclasses import replace
@@ -46,6 +47,12 @@ class PoolState(Enum):
     CLOSED = "closed"
 
 
+# On the path of every loan an attribute of an Enum class costs more than the decision it serves.
+OPEN = PoolState.OPEN
+IDLE, IN_USE = SlotState.IDLE, SlotState.IN_USE
+CLEAN, UNUSABLE = Condition.CLEAN, Condition.UNUSABLE
+
+
 class Pool:
     """A fixed number of slots, filled with connections as they are needed.
 
@@ -75,6 +82,7 @@ class Pool:
         self.rng = rng or random.Random()  # noqa: S311 # jitter, no secret
         self.generation = 0
         self._state = PoolState.NEW
+        self._observed = observer is not None
         self._minsize, self._maxsize = self.config.minsize, self.config.maxsize
         self._slots: list[Slot] = [Slot(number) for number in range(self._maxsize)]
         self._empty: list[Slot] = list(reversed(self._slots))
@@ -158,28 +166,30 @@ class Pool:
                 self._terminated.discard(connection)
                 return
             raise ValueError(f"{connection!r} is not on loan from pool {self.name!r}")
-        used = self.time() - slot.borrowed_at
+        now = self.time()
+        used = now - slot.borrowed_at
         self._usage_seconds += used
-        self.observer.released(used=used)
+        if self._observed:
+            self.observer.released(used=used)
         connection.returned = True
         slot.borrower = None
-        self.give_back(slot)
+        self._give_back(slot, connection, now)
 
     def take_idle_or_none(self) -> Connection | None:
         """Lend the connection that came back last, if its server need not be asked first."""
-        if self._state is not PoolState.OPEN:
+        if self._state is not OPEN:
             raise self._closed_error()
         now = self.time()
         while self._idle:
             slot, _ = self._idle.popitem()
+            connection = slot.connection
+            if now < slot.fresh_until and connection is not None and connection.is_alive():
+                return self._lend(slot, connection, now, 0.0)
             reason = self._why_unfit(slot, now)
-            if reason is not None:
-                self.retire(slot, reason)
-            elif now - slot.proved_at > self.config.probe_after_idle:
+            if reason is None:
                 self._idle[slot] = None
                 return None
-            else:
-                return self._lend(slot, now, 0.0)
+            self.retire(slot, reason)
         return None
 
     async def wait_for_one(self, timeout: float | None) -> Connection:
@@ -196,8 +206,11 @@ class Pool:
                 slot = await self._wait_turn(started, until, first=had_a_turn)
             had_a_turn = True
             if await self._prove(slot, until):
+                if not self.is_open:
+                    self.retire(slot, "closed")
+                    raise self._closed_error()
                 now = self.time()
-                return self._lend(slot, now, now - started)
+                return self._lend(slot, slot.held(), now, now - started)
 
     async def _wait_turn(self, started: float, until: float, *, first: bool) -> Slot:
         self._assume_servable(first=first)
@@ -242,33 +255,35 @@ class Pool:
         self.retire_unproven()
         return False
 
-    def _lend(self, slot: Slot, now: float, waited: float) -> Connection:
-        connection = slot.held()
-        if slot.state is not SlotState.IN_USE:
-            slot.move(SlotState.IN_USE)
+    def _lend(self, slot: Slot, connection: Connection, now: float, waited: float) -> Connection:
+        slot.state = IN_USE  # from IDLE, RESERVED or a hand-off; no move(): every loan comes here
         slot.borrowed_at = now
         if self.config.leak_threshold:
-            slot.borrower = asyncio.current_task()
+            slot.borrower = current_task()
             slot.trace = borrowed_from(4)
             slot.reported = False
         connection.returned = False
         self._lent[connection] = slot
         self._acquired += 1
         self._wait_seconds += waited
-        self.observer.acquired(waited=waited)
+        if self._observed:
+            self.observer.acquired(waited=waited)
         return connection
 
     # -- the one way back ---------------------------------------------------------------------
 
     def give_back(self, slot: Slot) -> None:
         """Return capacity: every path of every borrower and every reset ends here."""
-        now, connection = self.time(), slot.held()
+        self._give_back(slot, slot.held(), self.time())
+
+    def _give_back(self, slot: Slot, connection: Connection, now: float) -> None:
         condition = connection.condition()
-        reason = self._why_unfit(slot, now)
-        if reason is not None or condition is Condition.UNUSABLE or not self.is_open:
-            self.retire(slot, connection.evicted or reason or "unusable")
+        wanted = self._state is OPEN and slot.generation == self.generation
+        if condition is UNUSABLE or not wanted or now >= slot.expires_at:
+            reason = connection.evicted or self._why_unfit(slot, now) or "unusable"
+            self.retire(slot, reason)
             self.grow()
-        elif condition is Condition.CLEAN:
+        elif condition is CLEAN:
             slot.idle_since = slot.proved_at = now
             self._make_idle(slot)
         else:
@@ -287,7 +302,8 @@ class Pool:
     def put_connected(self, slot: Slot, connection: Connection, generation: int) -> None:
         """Fill a CONNECTING slot. A connection begun before a drain is of that generation."""
         now = self.time()
-        slot.connection, slot.generation = connection, generation
+        surplus = slot.number >= self._maxsize > 0
+        slot.connection, slot.generation = connection, -1 if surplus else generation
         slot.idle_since = slot.proved_at = now
         lifetime.arm(slot, self.config, connection.server.wait_timeout, now, self.rng)
         connection.returned = True
@@ -308,13 +324,12 @@ class Pool:
 
     def _make_idle(self, slot: Slot) -> None:
         """Hand a clean connection to whoever waits longest, or keep it."""
-        if len(self._waiters):
-            if slot.state is not SlotState.IN_USE:
-                slot.move(SlotState.IN_USE)
+        if self._waiters.queue:
+            slot.state = IN_USE
             if self._waiters.hand(slot):
                 return
-        if slot.state is not SlotState.IDLE:
-            slot.move(SlotState.IDLE)
+        slot.state = IDLE
+        slot.fresh_until = slot.proved_at + slot.trust
         self._idle[slot] = None
 
     def retire(self, slot: Slot, reason: str) -> None:
@@ -337,7 +352,7 @@ class Pool:
         connection = slot.held()
         if not connection.is_alive():
             return "cancelled" if connection.orphaned else "lost"
-        if slot.generation != self.generation or slot.number >= self._maxsize > 0:
+        if slot.generation != self.generation:
             return "drained"
         if now >= slot.expires_at:
             return "max_lifetime"
@@ -459,10 +474,10 @@ class Pool:
     async def check(self) -> int:
         """Ping every idle connection now, within ``probe_timeout``; returns how many answered."""
         self._assume_open()
-        pings = {self.ping_soon(slot): slot for slot in self.idle_slots()}
-        if pings:
-            await asyncio.wait(pings)
-        return sum(1 for slot in pings.values() if slot.connection is not None)
+        asked = [(slot, slot.held()) for slot in self.idle_slots()]
+        if asked:
+            await asyncio.wait([self.ping_soon(slot) for slot, _ in asked])
+        return sum(1 for slot, connection in asked if slot.connection is connection)
 
     def resize(self, *, minsize: int, maxsize: int) -> None:
         """Change the sizes; what is too much goes, the lent ones on release."""
@@ -480,9 +495,11 @@ class Pool:
         for slot in [slot for slot in self._empty if slot.number >= self._maxsize]:
             self._empty.remove(slot)
             self._slots.remove(slot)
-        for slot in [slot for slot in self._idle if slot.number >= self._maxsize]:
-            del self._idle[slot]
-            self.retire(slot, "drained")
+        for slot in [slot for slot in self._slots if slot.number >= self._maxsize]:
+            slot.generation = -1  # of no generation: it goes when it comes back
+            if slot in self._idle:
+                del self._idle[slot]
+                self.retire(slot, "drained")
 
     # -- closing ------------------------------------------------------------------------------
 
@@ -516,6 +533,8 @@ class Pool:
         finally:
             self.terminate()
             self._state = PoolState.CLOSED
+        if self._tasks:  # cancelled just now
+            await asyncio.wait(self._tasks, timeout=GOODBYE)
         await asyncio.gather(*(gone.wait_gone(GOODBYE) for gone in self._leaving))
         self._leaving.clear()
 

@@ -20,7 +20,7 @@ class SlotState(Enum):
     IDLE        -> IN_USE | RESERVED | CLOSING       lent | being pinged | lost, too old, unwanted
     RESERVED    -> IDLE | IN_USE | CLOSING           alive | alive, and lent | dead
     IN_USE      -> IDLE | RESETTING | CLOSING        clean | to be reset | not fit to be used again
-    RESETTING   -> IDLE | CLOSING                    reset | that failed
+    RESETTING   -> IDLE | IN_USE | CLOSING           reset | reset, and lent | that failed
     CLOSING     -> EMPTY                             the connection is closed
     """
 
@@ -41,7 +41,7 @@ MOVES: dict[SlotState, frozenset[SlotState]] = {
     SlotState.IDLE: frozenset({SlotState.IN_USE, SlotState.RESERVED, SlotState.CLOSING}),
     SlotState.RESERVED: frozenset({SlotState.IDLE, SlotState.IN_USE, SlotState.CLOSING}),
     SlotState.IN_USE: frozenset({SlotState.IDLE, SlotState.RESETTING, SlotState.CLOSING}),
-    SlotState.RESETTING: frozenset({SlotState.IDLE, SlotState.CLOSING}),
+    SlotState.RESETTING: frozenset({SlotState.IDLE, SlotState.IN_USE, SlotState.CLOSING}),
     SlotState.CLOSING: frozenset({SlotState.EMPTY}),
 }
 
@@ -54,6 +54,7 @@ class Slot:
         "borrower",
         "connection",
         "expires_at",
+        "fresh_until",
         "generation",
         "idle_since",
         "number",
@@ -63,6 +64,7 @@ class Slot:
         "reported",
         "state",
         "trace",
+        "trust",
     )
 
     def __init__(self, number: int) -> None:
@@ -71,7 +73,9 @@ class Slot:
         self.connection: Connection | None = None
         self.generation = 0
         self.expires_at = 0.0  # end of max_lifetime
+        self.fresh_until = 0.0  # while idle: until then it may be lent unasked
         self.recycle = 0.0  # idle seconds allowed
+        self.trust = 0.0  # how long a sign of life is good for
         self.idle_since = 0.0  # its last borrower gave it back
         self.proved_at = 0.0  # the server last answered
         self.ping_at = 0.0

@@ -16,27 +16,27 @@ class Waiters:
     """A FIFO of futures, each settled at most once: with a slot, an error, or by cancellation."""
 
     def __init__(self) -> None:
-        self._queue: OrderedDict[Waiter, None] = OrderedDict()
+        self.queue: OrderedDict[Waiter, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self.queue)
 
     def join(self, *, first: bool) -> Waiter:
         """Queue up; *first* is for whoever had a turn already and was given a dead connection."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._queue[waiter] = None
+        self.queue[waiter] = None
         if first:
-            self._queue.move_to_end(waiter, last=False)
+            self.queue.move_to_end(waiter, last=False)
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
         """Stop waiting; no harm if it was served already."""
-        self._queue.pop(waiter, None)
+        self.queue.pop(waiter, None)
 
     def hand(self, slot: Slot) -> bool:
         """Give *slot* to the one that waits longest. False if nobody waits."""
-        while self._queue:
-            waiter, _ = self._queue.popitem(last=False)
+        while self.queue:
+            waiter, _ = self.queue.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(slot)
                 return True
@@ -44,8 +44,8 @@ class Waiters:
 
     def fail(self, error: BaseException) -> None:
         """Have everybody stop waiting and raise *error*."""
-        while self._queue:
-            waiter, _ = self._queue.popitem(last=False)
+        while self.queue:
+            waiter, _ = self.queue.popitem(last=False)
             if not waiter.done():
                 waiter.set_exception(error)
 
