@@ -1,0 +1,39 @@
+# Two stages: the first builds, the second has Python, the locked packages and the wheel, nothing else.
+# Any builder builds it: no BuildKit features.
+
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
+
+# The packages first: this layer lasts until a lock changes.
+COPY requirements.txt requirements-build.txt ./
+RUN python3 -m venv /opt/app \
+    && /opt/app/bin/pip install -q --require-hashes --no-deps -r requirements.txt \
+    && python3 -m venv /opt/build \
+    && /opt/build/bin/pip install -q --require-hashes -r requirements-build.txt
+
+COPY pyproject.toml README.md LICENSE ./
+COPY quart_app quart_app
+RUN /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir dist . \
+    && /opt/app/bin/pip install -q --no-deps --no-index dist/*.whl \
+    && /opt/app/bin/pip check \
+    && /opt/app/bin/pip uninstall -q -y pip
+
+
+FROM python:3.13-slim
+ENV PATH=/opt/app/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    QUART_APP_BIND=0.0.0.0:8000 \
+    QUART_APP_LOG_FORMAT=json
+COPY --from=build /opt/app /opt/app
+COPY hypercorn.toml /srv/
+WORKDIR /srv
+# A number, so that Kubernetes' runAsNonRoot can see that it is not root. Nothing is ever written.
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+# Alive, not ready: a database that is away must not get a healthy container killed.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python", "-I", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
+CMD ["quart-app", "serve"]
