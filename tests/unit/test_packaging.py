@@ -1,0 +1,62 @@
+"""What the project says about itself in several places must be one truth."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCKS = sorted(ROOT.glob("requirements*.txt"))
+
+
+def _classified() -> list[str]:
+    lines = "\n".join(PROJECT["classifiers"])
+    return re.findall(r"^Programming Language :: Python :: (3\.\d+)$", lines, re.MULTILINE)
+
+
+def test_oldest_python_is_the_same_everywhere() -> None:
+    oldest = _classified()[0]
+    assert PROJECT["requires-python"] == f">={oldest}"
+    assert f"NEEDED = ({oldest.replace('.', ', ')})" in (ROOT / "scripts/bootstrap.py").read_text()
+    assert f"({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text()
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
+    assert lint["target-version"] == f"py{oldest.replace('.', '')}"
+
+
+def test_image_has_the_newest_python_we_test() -> None:
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(bases) == {f"python:{_classified()[-1]}-slim"}
+
+
+def test_tests_run_on_a_python_we_name_or_a_newer_one() -> None:
+    running = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert running in _classified() or sys.version_info[:2] > (3, 13)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_lock_has_hashes_and_names_no_index(lock: Path) -> None:
+    lines = lock.read_text().splitlines()
+    pins = [line for line in lines if "==" in line]
+    assert pins
+    assert all(line.endswith("\\") for line in pins), "every pin is followed by its hashes"
+    assert not [line for line in lines if "://" in line or line.startswith("--index")]
+
+
+def test_locks_agree_with_each_other() -> None:
+    versions: dict[str, set[str]] = {}
+    for lock in LOCKS:
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE):
+            versions.setdefault(name.lower(), set()).add(version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_image_ignores_everything_it_does_not_copy() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    copied = re.findall(r"^COPY (?!--)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    wanted = {name for line in copied for name in line.split()}
+    allowed = {line[1:] for line in ignored if line.startswith("!")}
+    assert ignored.count("*") == 1
+    assert allowed == wanted
