@@ -10,7 +10,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && command -v "$$p" && break; done)
 
-.PHONY: help serve test lint types check lock bench clean clean-data runtime dev
+.PHONY: help serve test lint types check lock bench bench-quick bench-engine clean clean-data runtime dev
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -44,6 +44,12 @@ lock: dev  ## compile the lock files anew from pyproject.toml
 
 bench: dev  ## ours beside the peers: one table, one plot
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: dev  ## the same with fewer peers and short rounds, in under 3 minutes
+	@$(BIN)/python -m benchmarks --quick $(ARGS)
+
+bench-engine: dev  ## the pool alone, beside aiomysql's
+	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
 clean:  ## remove what these commands made, but for the private database
 	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* dist build

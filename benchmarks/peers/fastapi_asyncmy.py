@@ -29,7 +29,10 @@ class City(BaseModel):
     city_id: int
     city: str
     country: str
+    country_code: str
     population: int
+    latitude: float
+    longitude: float
 
 
 class Cities(BaseModel):
