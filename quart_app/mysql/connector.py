@@ -1,13 +1,17 @@
 """How one connection is made, and how a statement nobody waits for is ended on its server."""
 
 import asyncio
+import contextlib
 import ssl
 
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
 from quart_app.mysql.driver import Connection, as_database_error
-from quart_app.mysql.errors import ConnectError, DatabaseError, TLSRequired
+from quart_app.mysql.errors import ConnectError, DatabaseError, QueryError, TLSRequired
+from quart_app.mysql.topology import Topology
 
 NO_SUCH_THREAD = 1094
+# With another endpoint to try, one that does not answer gets this long.
+HASTE = 1.0
 
 
 class MySQLDriver:
@@ -18,6 +22,7 @@ class MySQLDriver:
         self._statement_timeout = statement_timeout
         self._tls: ssl.SSLContext | None = None
         self._tls_made = False
+        self.topology = Topology(config.endpoints)
         self._victims: list[Connection] = []
         self._killing = False
 
@@ -26,13 +31,49 @@ class MySQLDriver:
         return ", ".join(str(endpoint) for endpoint in self.config.endpoints)
 
     async def connect(self) -> Connection:
-        """Open a connection. Waits ``connect_timeout`` in all; raises ConnectError."""
-        return await self._connect_to(self.config.endpoints[0])
+        """Open a connection to the first endpoint that serves; names are resolved anew each time.
 
-    async def _connect_to(self, endpoint: Endpoint) -> Connection:
-        config = self.config
+        Waits ``connect_timeout``, of several endpoints a second for each but the last. Raises
+        ConnectError: the last endpoint's.
+        """
+        *others, last = self.topology.order(asyncio.get_running_loop().time())
+        for endpoint in others:
+            with contextlib.suppress(ConnectError):
+                return await self._try(endpoint, min(self.config.connect_timeout, HASTE))
+        return await self._try(last, self.config.connect_timeout)
+
+    def preferred_due(self, now: float) -> bool:
+        """Tell whether to look if the preferred endpoint is back; another one is in use."""
+        return self.topology.preferred_due(now)
+
+    async def return_to_preferred(self) -> bool:
+        """Look whether the preferred endpoint serves again.
+
+        True: it does, and is used from now on; connections to the other should be replaced.
+        Bounded as connect() is.
+        """
         try:
-            async with asyncio.timeout(config.connect_timeout):
+            connection = await self._try(self.topology.endpoints[0], HASTE)
+        except ConnectError:
+            return False
+        connection.quit()
+        return True
+
+    async def _try(self, endpoint: Endpoint, timeout: float) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            connection = await self._connect_to(endpoint, timeout)
+            if not self.topology.is_single:
+                await ensure_writable(connection, timeout)
+        except ConnectError:
+            self.topology.failed(endpoint, loop.time())
+            raise
+        connection.switched = self.topology.succeeded(endpoint, loop.time())
+        return connection
+
+    async def _connect_to(self, endpoint: Endpoint, timeout: float) -> Connection:
+        try:
+            async with asyncio.timeout(timeout):
                 connection = await self._build(endpoint)
                 await connection._connect()  # noqa: SLF001 # aiomysql has no other way in
         except TimeoutError as exc:
@@ -99,7 +140,8 @@ class MySQLDriver:
             self._victims.clear()
 
     async def _kill_some(self) -> None:
-        killer = await self._connect_to(endpoint_of(self._victims[-1]))
+        where = endpoint_of(self._victims[-1])
+        killer = await self._connect_to(where, self.config.connect_timeout)
         try:
             while self._victims and endpoint_of(self._victims[-1]) == endpoint_of(killer):
                 await self._kill_one(killer, self._victims.pop())
@@ -121,6 +163,63 @@ class MySQLDriver:
 def endpoint_of(connection: Connection) -> Endpoint:
     """Where *connection* was made to."""
     return Endpoint(host=connection.host, port=connection.port, unix_socket=connection.unix_socket)
+
+
+async def ensure_writable(connection: Connection, timeout: float) -> None:
+    """Raise ConnectError, and close, unless this server takes writes; waits for *timeout*."""
+    try:
+        async with asyncio.timeout(timeout):
+            fault = await why_not_writable(connection)
+    except (DatabaseError, TimeoutError) as exc:
+        connection.abort()
+        raise ConnectError(f"its role could not be read: {type(exc).__name__}") from exc
+    except BaseException:
+        connection.abort()
+        raise
+    if fault is not None:
+        connection.quit()
+        raise ConnectError(f"{endpoint_of(connection)} takes no writes: {fault}", errno=1290)
+
+
+async def why_not_writable(connection: Connection) -> str | None:
+    """Tell why a server should not be sent writes; None if it may be.
+
+    A Galera node without a quorum accepts connections, pings and ``SELECT 1``, and refuses the
+    rest; a member of a replication group that lost its majority accepts writes and never answers.
+    """
+    if connection.server.read_only:
+        return "read-only"
+    if connection.server.is_mariadb:
+        status = dict(
+            (
+                await connection.run(
+                    "SHOW GLOBAL STATUS WHERE Variable_name IN"
+                    " ('wsrep_cluster_status', 'wsrep_ready', 'wsrep_cluster_size')"
+                )
+            ).rows
+        )
+        clustered = int(status.get("wsrep_cluster_size") or 0) > 0
+        in_order = status.get("wsrep_ready") == "ON"
+        in_order = in_order and status.get("wsrep_cluster_status") == "Primary"
+        return "the node is not part of a primary component" if clustered and not in_order else None
+    return await _why_group_not_writable(connection)
+
+
+async def _why_group_not_writable(connection: Connection) -> str | None:
+    try:
+        rows = (
+            await connection.run(
+                "SELECT member_state, COUNT(*) FROM performance_schema.replication_group_members"
+                " WHERE member_id <> '' GROUP BY member_state"
+            )
+        ).rows
+    except QueryError:  # not ours to read: then read_only has to be enough
+        return None
+    members = {state: int(count) for state, count in rows}
+    if not members or set(members) == {"OFFLINE"}:
+        return None  # no group
+    reachable = members.get("ONLINE", 0) + members.get("RECOVERING", 0)
+    return None if 2 * reachable > sum(members.values()) else "the group has lost its majority"
 
 
 async def is_on_same_server(killer: Connection, victim: Connection) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 import math
 import re
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -207,6 +207,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         self.orphaned = False  # closed while the server may still be at work for us
         self.returned = False  # back in its pool: whoever still holds it may not use it
         self.evicted: str | None = None
+        self.switched = False  # the first to an endpoint not used before: the others should go
         self.on_lost: Callable[[], None] | None = None
         self.last_command_at = self._loop.time()
         self._handshake_timeout = connect_timeout
@@ -359,7 +360,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
             self.abort()
             raise ConnectionLost("the answer could not be read", sent=True) from exc
 
-    async def stream(self, sql: str, args: Any = None) -> AsyncIterator[tuple[Any, ...]]:
+    async def stream(self, sql: str, args: Any = None) -> AsyncGenerator[tuple[Any, ...], None]:
         """Send one statement and yield its rows as they come, holding one at a time.
 
         Waits, raises and is cancelled as run(). Left before the last row, the connection cannot be

@@ -10,7 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import AccessDenied, ConnectError, TLSRequired, UnknownDatabase
+from quart_app.mysql.errors import (
+    AccessDenied,
+    ConnectError,
+    PoolClosed,
+    TLSRequired,
+    UnknownDatabase,
+)
 from quart_app.mysql.gate import ConnectGate
 from quart_app.mysql.slot import Slot, SlotState
 
@@ -61,7 +67,8 @@ class Filler:
         for task in list(self.connecting.values()):
             task.cancel()
         if self._filled is not None and not self._filled.done():
-            self._filled.cancel()
+            self._filled.set_exception(PoolClosed(f"pool {self._pool.name!r} is closing"))
+            self._filled.exception()  # nobody may be waiting any more
 
     async def wait(self) -> None:
         """Wait until the minimum is there; raises the first failure."""
@@ -111,6 +118,9 @@ class Filler:
         self.connect_seconds += took
         pool.observer.connected(took=took)
         self._note_recovery()
+        if connection.switched:
+            pool.invalidate("another server is in use")
+            generation = pool.generation
         pool.put_connected(slot, connection, generation)
         if self._filled is not None and pool.live >= pool.minsize:
             self._settle(None)

@@ -64,6 +64,8 @@ class Housekeeper:
             if not pool.retire_if_unfit(slot, now) and now >= slot.ping_at:
                 lifetime.arm_ping(slot, pool.config, now, pool.rng)
                 pool.ping_soon(slot)
+        if pool.driver.preferred_due(now):
+            pool.go_home_soon()
         if pool.config.leak_threshold:
             for slot in pool.lent_slots():
                 self._look_for_leak(slot, now)

@@ -426,6 +426,10 @@ class Pool:
         slot.move(SlotState.RESERVED)
         return self.spawn(self._upkeep.keep_alive(slot), f"ping-{slot.number}")
 
+    def go_home_soon(self) -> None:
+        """Look, in a task of its own, whether the preferred server is back."""
+        self.spawn(self._upkeep.go_home(), "go-home")
+
     def reclaim(self, slot: Slot) -> None:
         """Take back a loan whose borrower is gone."""
         connection = slot.held()
@@ -669,10 +673,14 @@ class Pool:
         refusal = self._filler.refusal()
         if refusal is not None:
             raise refusal
-        if not first and len(self._waiters) >= self.config.max_waiting:
+        if not first and len(self._waiters) >= self.config.max_waiting + self._room():
             self._rejected += 1
             self.observer.rejected()
             raise TooManyRequests(f"pool {self.name!r}: too many callers wait ({self._sizes()})")
+
+    def _room(self) -> int:
+        """How many callers can be served by connections to come: these do not queue."""
+        return len(self._empty) + len(self._filler.connecting) + (self._maxsize == 0)
 
     def _closed_error(self) -> PoolClosed:
         return PoolClosed(f"pool {self.name!r} is {self._state.value}")

@@ -107,5 +107,11 @@ class Driver(Protocol):
     async def kill(self, connection: Connection) -> None:
         """End on the server what *connection* was doing when it was closed here. Bounded."""
 
+    def preferred_due(self, now: float) -> bool:
+        """Tell whether to look if the preferred server is back."""
+
+    async def return_to_preferred(self) -> bool:
+        """Look. True: it is, and is used from now on. Bounded."""
+
     def describe(self) -> str:
         """Name the server for a log line, without credentials."""

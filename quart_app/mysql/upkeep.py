@@ -82,6 +82,11 @@ class Upkeep:
             if slot.connection is connection:  # terminate() may have been quicker
                 pool.give_back(slot)
 
+    async def go_home(self) -> None:
+        """Use the preferred server again if it is back; connections move as they come back."""
+        if await self._pool.driver.return_to_preferred():
+            self._pool.invalidate("the preferred server is back")
+
     async def kill(self, connection: Connection) -> None:
         """End on the server what *connection* was doing when it was closed here."""
         pool = self._pool

@@ -177,6 +177,14 @@ class FakeDriver:
         await self.kill_always.happen()
         self.killed.append(connection)
 
+    def preferred_due(self, now: float) -> bool:
+        """Tell that there is only one server."""
+        return now < 0
+
+    async def return_to_preferred(self) -> bool:
+        """Never asked."""
+        return False
+
     def describe(self) -> str:
         """Name the server."""
         return "fake"
