@@ -171,7 +171,7 @@ def error_class(
 
 def fault_of(error: DatabaseError) -> Fault:
     """Tell the class of trouble: by our own type where it says more than the number."""
-    if isinstance(error, ConnectionLost) and not error.sent:
+    if isinstance(error, ConnectionLost | QueryTimeout) and not error.sent:
         return Fault.UNSENT
     if isinstance(error, ReadOnlyServer):
         return Fault.WRONG_SERVER

@@ -1,0 +1,128 @@
+"""The tries of one piece of work: until its deadline, and only where trying again is proven safe.
+
+The verdict comes from classify.py, the waits from backoff.py; here they meet the clock. Connecting
+is not retried here, that is the pool's business; waiting for the pool to have connected is.
+"""
+
+import asyncio
+import random
+
+from quart_app.mysql import deadline
+from quart_app.mysql.backoff import Uniform, full_jitter
+from quart_app.mysql.classify import Evict, Intent, Phase, Retry, Verdict, judge
+from quart_app.mysql.config import RetryPolicy
+from quart_app.mysql.driver import Connection
+from quart_app.mysql.errors import CommitUnknown, DatabaseError
+from quart_app.mysql.pool import Pool
+
+
+class Attempts:
+    """Counts tries, remembers whether one of them may have worked, and says when to stop.
+
+    Arguments:
+        *timeout*: from now; an ambient deadline that is nearer wins. None: the ambient deadline, or
+            the policy's where there is none.
+
+    Use: work under ``limit()``; on a DatabaseError call ``failed()``, then await ``again()``.
+    """
+
+    __slots__ = (
+        "_error",
+        "_phase",
+        "_policy",
+        "_pool",
+        "_tries",
+        "_uniform",
+        "_until",
+        "_verdict",
+        "intent",
+        "unknown",
+    )
+
+    def __init__(
+        self,
+        pool: Pool,
+        policy: RetryPolicy,
+        *,
+        intent: Intent,
+        timeout: float | None = None,
+        uniform: Uniform = random.uniform,
+    ) -> None:
+        self._pool = pool
+        self._policy = policy
+        self._uniform = uniform
+        self._tries = 0
+        self._until = _deadline(timeout, policy.timeout)
+        self.intent = intent
+        self.unknown = False
+
+    def limit(self) -> deadline.until:
+        """Work under the deadline of all tries together."""
+        return deadline.until(self._until)
+
+    def failed(
+        self,
+        error: DatabaseError,
+        phase: Phase,
+        *,
+        connection: Connection | None = None,
+        in_transaction: bool = False,
+    ) -> Verdict:
+        """Note *error*, and take out of use what it says must not be used again."""
+        verdict = judge(error, phase=phase, intent=self.intent, in_transaction=in_transaction)
+        evict(self._pool, connection, verdict.evict, error)
+        self._tries += 1
+        self._error, self._phase, self._verdict = error, phase, verdict
+        return verdict
+
+    async def again(self) -> None:
+        """Wait until the next try may begin. Raises the error noted last if there is to be none.
+
+        Raises CommitUnknown instead where an earlier try may have worked and this one cannot tell.
+        """
+        error, wait = self._error, self._wait()
+        now = asyncio.get_running_loop().time()
+        if self._verdict.retry is Retry.NEVER or now + wait >= self._until:
+            self._give_up(error)
+        self.unknown = self.unknown or self._verdict.unknown
+        self._pool.observer.retried(
+            phase=self._phase.value, attempt=self._tries + 1, waited=wait, error=error
+        )
+        if wait:
+            await asyncio.sleep(wait)
+
+    def _wait(self) -> float:
+        if self._verdict.retry is Retry.NOW and self._tries == 1:
+            return 0.0
+        policy = self._policy
+        return full_jitter(
+            self._tries, initial=policy.wait_initial, maximum=policy.wait_max, uniform=self._uniform
+        )
+
+    def _give_up(self, error: DatabaseError) -> None:
+        if not self.unknown or isinstance(error, CommitUnknown):
+            raise error
+        raise CommitUnknown(
+            "an earlier try may have been committed, and the later ones could not find out",
+            errno=error.errno,
+            retry_after=error.retry_after,
+        ) from error
+
+
+def evict(pool: Pool, connection: Connection | None, what: Evict, error: DatabaseError) -> None:
+    """Carry out the second half of a verdict."""
+    if what is Evict.NOTHING:
+        return
+    reason = f"{type(error).__name__} {error.errno or ''}".rstrip()
+    if what is Evict.POOL:
+        pool.invalidate(reason, connection=connection)
+    if connection is not None:
+        connection.evict(reason)
+
+
+def _deadline(timeout: float | None, default: float) -> float:
+    ambient = deadline.current()
+    if ambient is not None and timeout is None:
+        return ambient
+    own = asyncio.get_running_loop().time() + (default if timeout is None else timeout)
+    return own if ambient is None else min(own, ambient)

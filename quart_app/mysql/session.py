@@ -1,0 +1,128 @@
+"""What a coroutine uses: statements, transactions, and one connection for all of it where it says so.
+
+A Session is no state of one task: one per pool serves them all. Outside a ``connection()`` or
+``transaction()`` block every call borrows a connection for its statement only; inside, all calls of
+the same task (not of its child tasks) share the block's connection, and nothing is retried.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, LiteralString
+
+from quart_app.mysql.borrower import Held
+from quart_app.mysql.classify import Intent, Phase
+from quart_app.mysql.driver import Connection, Result
+from quart_app.mysql.errors import DatabaseError, QueryError
+from quart_app.mysql.work import Worker
+
+Args = Sequence[object] | Mapping[str, object] | None
+Row = tuple[Any, ...]
+
+
+class Session(Worker):
+    """Statements and transactions on a pool, retried where that is proven safe.
+
+    Everything here waits for a connection and for the server, until the ambient deadline. It raises
+    DatabaseError in all its kinds (errors.py); on cancellation the connection in use is closed if
+    its statement was under way. On a closed pool it raises PoolClosed.
+    """
+
+    async def fetch_all(self, sql: LiteralString, args: Args = None) -> list[Row]:
+        """Read all rows; tried again on another connection until the deadline."""
+        return (await self._run(sql, args, Intent.READ)).rows
+
+    async def fetch_first(self, sql: LiteralString, args: Args = None) -> Row | None:
+        """Read the first row, None if there is none. The server sends the others too: LIMIT 1."""
+        rows = (await self._run(sql, args, Intent.READ)).rows
+        return rows[0] if rows else None
+
+    async def fetch_sole(self, sql: LiteralString, args: Args = None) -> Row:
+        """Read the one row there is. Raises QueryError if there is none, or more than one."""
+        rows = (await self._run(sql, args, Intent.READ)).rows
+        if len(rows) != 1:
+            raise QueryError(f"expected exactly one row, found {len(rows)}")
+        return rows[0]
+
+    async def fetch_val(self, sql: LiteralString, args: Args = None) -> Any:
+        """Read the first value of the first row; None if there is no row."""
+        row = await self.fetch_first(sql, args)
+        return row[0] if row else None
+
+    async def execute(
+        self, sql: LiteralString, args: Args = None, *, idempotent: bool = False
+    ) -> Result:
+        """Run a statement that changes something.
+
+        Tried again only if it is proven not executed, or *idempotent*: running it twice leaves what
+        running it once leaves. A ConnectionLost with ``sent`` says that it may have been executed.
+        """
+        return await self._run(sql, args, Intent.IDEMPOTENT if idempotent else Intent.WRITE)
+
+    async def execute_many(self, sql: LiteralString, rows: Sequence[Args]) -> Result:
+        """Run one statement for every one of *rows*: all of them or none.
+
+        INSERT … VALUES goes out in batches, within one transaction (or savepoint).
+        """
+
+        async def work(connection: Connection) -> Result:
+            async with connection.cursor() as cursor:
+                await cursor.executemany(sql, list(rows))
+                return Result([], (), cursor.rowcount, cursor.lastrowid or 0)
+
+        return await self.run(work, idempotent=False)
+
+    async def iterate(self, sql: LiteralString, args: Args = None) -> AsyncGenerator[Row, None]:
+        """Read row by row, holding one at a time. Retried only before the first row is out.
+
+        The connection is borrowed until the last row. Left early it is closed: use
+        ``contextlib.aclosing`` for that to happen at once. Only an ambient deadline limits it.
+        """
+        held = self._mine()
+        rows = self._stream(sql, args) if held is None else held.connection.stream(sql, args)
+        async with aclosing(rows):
+            async for row in rows:
+                yield row
+
+    async def _stream(self, sql: LiteralString, args: Args) -> AsyncGenerator[Row, None]:
+        attempts, begun = self._attempts(Intent.READ), False
+        while True:
+            connection = await self._borrow(attempts)
+            try:
+                async with aclosing(connection.stream(sql, args)) as rows:
+                    async for row in rows:
+                        begun = True
+                        yield row
+            except DatabaseError as error:
+                attempts.failed(error, Phase.STATEMENT, connection=connection)
+                if begun:
+                    raise
+            else:
+                return
+            finally:
+                self.pool.release(connection)
+            await attempts.again()
+
+    async def _run(self, sql: LiteralString, args: Args, intent: Intent) -> Result:
+        held = self._mine()
+        if held is not None:
+            return await self._run_held(held, sql, args)
+        attempts = self._attempts(intent)
+        while True:
+            connection = await self._borrow(attempts)
+            try:
+                with attempts.limit():
+                    return await connection.run(sql, args)
+            except DatabaseError as error:
+                attempts.failed(error, Phase.STATEMENT, connection=connection)
+            finally:
+                self.pool.release(connection)
+            await attempts.again()
+
+    async def _run_held(self, held: Held, sql: LiteralString, args: Args) -> Result:
+        if held.transaction is not None:
+            held.transaction.assume_open()
+        try:
+            return await held.connection.run(sql, args)
+        except DatabaseError as error:
+            self._note(held.connection, error)
+            raise
