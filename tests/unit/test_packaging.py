@@ -1,5 +1,6 @@
 """What the project says about itself in several places must be one truth."""
 
+import pkgutil
 import re
 import sys
 import tomllib
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import quart_app
+
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
 
 
@@ -22,8 +26,7 @@ def test_oldest_python_is_the_same_everywhere() -> None:
     assert PROJECT["requires-python"] == f">={oldest}"
     assert f"NEEDED = ({oldest.replace('.', ', ')})" in (ROOT / "scripts/bootstrap.py").read_text()
     assert f"({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text()
-    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
-    assert lint["target-version"] == f"py{oldest.replace('.', '')}"
+    assert SETTINGS["tool"]["ruff"]["target-version"] == f"py{oldest.replace('.', '')}"
 
 
 def test_image_has_the_newest_python_we_test() -> None:
@@ -60,3 +63,10 @@ def test_image_ignores_everything_it_does_not_copy() -> None:
     allowed = {line[1:] for line in ignored if line.startswith("!")}
     assert ignored.count("*") == 1
     assert allowed == wanted
+
+
+def test_engine_may_import_no_other_part_of_the_package() -> None:
+    contracts = SETTINGS["tool"]["importlinter"]["contracts"]
+    (engine,) = [one for one in contracts if one["name"] == "The engine stands alone"]
+    parts = {f"quart_app.{part.name}" for part in pkgutil.iter_modules(quart_app.__path__)}
+    assert parts - {"quart_app.mysql"} <= set(engine["forbidden_modules"])
