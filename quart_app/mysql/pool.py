@@ -205,7 +205,10 @@ class Pool:
             if slot is None:
                 slot = await self._wait_turn(started, until, first=had_a_turn)
             had_a_turn = True
-            if await self._prove(slot, until):
+            if not slot.held().is_alive():  # it died between the hand-off and our turn
+                self.retire(slot, "lost")
+                self.grow()
+            elif await self._prove(slot, until):
                 if not self.is_open:
                     self.retire(slot, "closed")
                     raise self._closed_error()
@@ -231,9 +234,6 @@ class Pool:
             raise
         finally:
             self._waiters.leave(waiter)
-        if not slot.held().is_alive():  # it died between the hand-off and our turn
-            self.retire(slot, "lost")
-            return await self._wait_turn(started, until, first=True)
         return slot
 
     def _reserve_idle_or_none(self) -> Slot | None:
