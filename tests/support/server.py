@@ -196,7 +196,8 @@ class ScriptedServer:
         verb = sql.upper().split(" ")[0]
         if verb in {"BEGIN", "START"}:
             peer.in_transaction = True
-        if verb in {"COMMIT", "ROLLBACK"} or name == "COM_RESET_CONNECTION":
+        ends = verb in {"COMMIT", "ROLLBACK"} and not sql.upper().startswith("ROLLBACK TO")
+        if ends or name == "COM_RESET_CONNECTION":
             peer.in_transaction = False
         await peer.send(wire.ok(status=peer.status))
 

@@ -440,3 +440,30 @@ async def test_state_is_readable() -> None:
         assert_consistent(pool)
         pool.release(connection)
     assert repr(pool) == "<Pool 'cities' closed total=0, active=0, idle=0, waiting=0>"
+
+
+async def test_caller_for_whom_there_is_room_does_not_count_as_queueing() -> None:
+    driver = FakeDriver()
+    driver.connect_always = slow(0.5)
+    async with open_pool(driver, maxsize=4, max_waiting=1) as pool:
+        results = await asyncio.gather(*(borrow(pool) for _ in range(6)), return_exceptions=True)
+        assert [type(result) for result in results] == [FakeConnection] * 4 + [
+            PoolTimeout,
+            TooManyRequests,
+        ]
+        for connection in results[:4]:
+            assert isinstance(connection, FakeConnection)
+            pool.release(connection)
+
+
+async def test_caller_handed_a_dead_connection_takes_an_idle_one_before_it_waits_again() -> None:
+    driver = FakeDriver()
+    async with open_pool(driver, maxsize=2) as pool:
+        first, second = await borrow(pool), await borrow(pool)
+        waiter = asyncio.create_task(borrow(pool))
+        await asyncio.sleep(0)
+        pool.release(first)  # handed to the waiter
+        first.die()
+        pool.release(second)  # idle: nobody waits at this moment
+        assert await waiter is second
+        pool.release(second)
