@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     ] = Field(validation_alias="DATABASE_URL")
 
     # The pool, by aiomysql's names where it has them.
-    minsize: NonNegativeInt = _POOL.minsize
+    # At least one: readiness is told from connections that are there.
+    minsize: PositiveInt = _POOL.minsize
     maxsize: PositiveInt = _POOL.maxsize
     max_waiting: NonNegativeInt = _POOL.max_waiting
     # None: derived from the server's wait_timeout.

@@ -1,0 +1,1 @@
+"""What every route shares: request ids, deadlines, problems, health. Knows no feature."""

@@ -1,0 +1,110 @@
+"""Run Alembic on one of the engine's own connections, under an advisory lock.
+
+Going through the engine means that migrations obey DATABASE_URL to the letter: TLS, unix socket,
+several hosts. When ten containers start at once one of them works; the others wait and find nothing
+left to do.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from quart_app.mysql.config import ConnectConfig, PoolConfig
+from quart_app.mysql.pool import Pool
+
+# GET_LOCK's names are server-wide: the database's name is part of ours.
+_LOCK = "SELECT GET_LOCK(CONCAT('quart_app.migrate.', MD5(DATABASE())), :seconds)"
+_UNLOCK = "SELECT RELEASE_LOCK(CONCAT('quart_app.migrate.', MD5(DATABASE())))"
+
+
+class MigrationBusy(Exception):  # noqa: N818 - beside the engine's PoolTimeout
+    """Another process is still migrating after the longest wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Which steps a database has had (*current*, None: none) and which it lacks, oldest first."""
+
+    current: str | None
+    pending: tuple[str, ...]
+
+
+async def migrate(connect: ConnectConfig, *, lock_timeout: float = 60.0) -> State:
+    """Bring the database up to date; tell what was done as *pending* of the state found.
+
+    Waits for the lock at most *lock_timeout* seconds. Raises MigrationBusy after that, or what the
+    engine raises of a database that cannot be reached. A step that failed half-way is run again
+    from its beginning the next time.
+    """
+    async with _connection(connect) as connection, _lock(connection, lock_timeout):
+        before = await connection.run_sync(_read_state)
+        await connection.run_sync(_upgrade)
+        return before
+
+
+async def read_state(connect: ConnectConfig) -> State:
+    """Tell where the database stands; changes nothing."""
+    async with _connection(connect) as connection:
+        return await connection.run_sync(_read_state)
+
+
+@asynccontextmanager
+async def _connection(connect: ConnectConfig) -> AsyncIterator[AsyncConnection]:
+    async with Pool(connect, PoolConfig(name="migrations", maxsize=1)) as pool:
+        await pool.wait(timeout=connect.connect_timeout)
+        async with pool.acquire() as ours, _alchemy(ours) as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def _alchemy(ours: object) -> AsyncIterator[AsyncConnection]:
+    """Let SQLAlchemy work on *ours*, and close it in the end."""
+
+    async def creator() -> object:
+        return ours
+
+    engine = create_async_engine("mysql+aiomysql://", async_creator=creator, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def _lock(connection: AsyncConnection, seconds: float) -> AsyncIterator[None]:
+    if await connection.scalar(text(_LOCK), {"seconds": seconds}) != 1:
+        message = f"another process has been migrating this database for {seconds:g} s"
+        raise MigrationBusy(message)
+    try:
+        yield
+    finally:
+        await connection.execute(text(_UNLOCK))
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "quart_app:migrations")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    command.upgrade(_config(connection), "head")
+
+
+def _read_state(connection: Connection) -> State:
+    current = MigrationContext.configure(connection).get_current_revision()
+    script = ScriptDirectory.from_config(_config(connection))
+    pending = [step.revision for step in script.walk_revisions(current or "base", "head")]
+    if current in pending:
+        pending.remove(current)
+    return State(current=current, pending=tuple(reversed(pending)))

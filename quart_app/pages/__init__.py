@@ -1,0 +1,1 @@
+"""Pages for people: the landing page, the API's documentation, what each problem means."""
