@@ -47,7 +47,7 @@ from quart_app.mysql.errors import (
     QueryError,
     QueryTimeout,
 )
-from quart_app.mysql.reply import Column, Convert, ReplyError, OutOfTurnError, Reply
+from quart_app.mysql.reply import Column, Convert, OutOfTurnError, Reply, ReplyError
 from quart_app.mysql.sockets import set_keepalive
 
 INTERACTION_TIMEOUT = 4031  # ER_CLIENT_INTERACTION_TIMEOUT: MySQL closes idle connections with it
@@ -447,7 +447,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         self._watch()
         try:
             if reader._exception is not None:
-                raise reader._exception  # noqa: TRY301 # caught below with what a wait raises
+                raise reader._exception  # caught below with what a wait raises
             await reader._wait_for_data("run")
         except asyncio.CancelledError:
             self._close_on_cancel()
