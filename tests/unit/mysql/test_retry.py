@@ -1,0 +1,64 @@
+"""Attempts: the deadline of all tries together, and what is taken out of use."""
+
+import asyncio
+
+import pytest
+
+from quart_app.mysql import deadline
+from quart_app.mysql.classify import Evict, Intent, Phase
+from quart_app.mysql.errors import CommitUnknown, ConnectionLost
+from quart_app.mysql.retry import Attempts, evict
+from tests.unit.mysql.scripted import POLICY, Scene, scene
+
+LOST = ConnectionLost("", sent=True, errno=2013)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _attempts(play: Scene, *, timeout: float | None = None) -> Attempts:
+    return Attempts(play.session.pool, POLICY, intent=Intent.READ, timeout=timeout)
+
+
+async def _limit(attempts: Attempts) -> float:
+    with attempts.limit():
+        return (deadline.current() or 0) - now()
+
+
+async def test_the_deadline_is_the_nearest_of_those_there_are() -> None:
+    async with scene() as play:
+        assert await _limit(_attempts(play)) == POLICY.timeout
+        assert await _limit(_attempts(play, timeout=3)) == 3
+        with deadline.within(60):
+            assert await _limit(_attempts(play)) == 60
+            assert await _limit(_attempts(play, timeout=3)) == 3
+        with deadline.within(1):
+            assert await _limit(_attempts(play, timeout=3)) == 1
+
+
+async def test_no_wait_begins_that_the_deadline_would_cut_off() -> None:
+    async with scene() as play:
+        attempts = _attempts(play, timeout=0)
+        attempts.failed(LOST, Phase.STATEMENT)
+        with pytest.raises(ConnectionLost):
+            await attempts.again()
+
+
+async def test_a_doubt_that_is_raised_already_is_not_wrapped_again() -> None:
+    async with scene() as play:
+        attempts = _attempts(play, timeout=5)
+        attempts.unknown = True
+        doubt = CommitUnknown("", errno=1064)
+        attempts.failed(doubt, Phase.STATEMENT)
+        with pytest.raises(CommitUnknown) as caught:
+            await attempts.again()
+        assert caught.value is doubt
+
+
+async def test_a_pool_can_be_replaced_without_a_connection_at_hand() -> None:
+    async with scene() as play:
+        evict(play.session.pool, None, Evict.POOL, LOST)
+        assert play.session.pool.stats().generation == 1
+        evict(play.session.pool, None, Evict.NOTHING, LOST)
+        assert play.session.pool.stats().generation == 1
