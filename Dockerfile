@@ -35,5 +35,5 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 # Alive, not ready: a database that is away must not get a healthy container killed.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["python", "-I", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
+    CMD ["python", "-m", "quart_app.healthcheck"]
 CMD ["quart-app", "serve"]

@@ -128,10 +128,9 @@ def _mysql_server(server_kind: str, request: pytest.FixtureRequest) -> Server:
 @pytest.fixture(name="database_url")
 def _database_url(mysql_server: Server) -> Iterator[str]:
     """The URL of a new, empty database on the shared server, for one test."""
-    try:
-        yield mysql_server.new_database()
-    finally:
-        mysql_server.drop_databases()
+    url = mysql_server.new_database()
+    yield url
+    mysql_server.drop_database(url)
 
 
 @pytest.fixture(name="breakable_server")

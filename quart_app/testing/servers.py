@@ -112,14 +112,20 @@ class Server:
             return list(cursor.fetchall())
 
     def new_database(self) -> str:
-        """Make an empty database, until `drop_databases`; return the app user's URL of it."""
+        """Make an empty database; return the app user's URL of it."""
         name = TEST_DATABASES + secrets.token_hex(6)
         self._execute_named("CREATE DATABASE `{}` CHARACTER SET utf8mb4", name)
         self._databases.append(name)
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
+    def drop_database(self, url: str) -> None:
+        """Drop the database at *url*, one that `new_database` made."""
+        name = urlsplit(url).path.removeprefix("/")
+        self._databases.remove(name)
+        self._execute_named("DROP DATABASE IF EXISTS `{}`", name)
+
     def drop_databases(self) -> None:
-        """Drop what `new_database` made."""
+        """Drop what `new_database` made and nobody dropped."""
         while self._databases:
             self._execute_named("DROP DATABASE IF EXISTS `{}`", self._databases.pop())
 
@@ -199,6 +205,8 @@ class Servers:
             server = Server(kind=kind, process=self._makers[kind](self.folder()))
             self._exit.callback(server.process.stop)
             server.begin()
+            if isinstance(server.process, GivenServer):
+                self._exit.callback(server.drop_databases)
         except Exception as error:
             self._failed[kind] = error
             raise
