@@ -1,0 +1,180 @@
+"""`quart-app serve` as a process, over real connections."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pymysql
+import pytest
+
+from quart_app.testing.servers import Server
+from tests.e2e.program import PATIENCE, Program, run
+
+IN_FLIGHT = 5
+
+
+@pytest.fixture(name="program")
+def _program(seeded_url: str, tmp_path: Path) -> Iterator[Program]:
+    with Program(tmp_path, settings={"DATABASE_URL": seeded_url}) as program:
+        yield program
+
+
+@contextlib.asynccontextmanager
+async def _client(program: Program, *, http2: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+    """Speak one protocol only: HTTP/1.1, or HTTP/2 by prior knowledge."""
+    async with httpx.AsyncClient(
+        base_url=program.url, http1=not http2, http2=http2, timeout=PATIENCE
+    ) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _locked(server: Server, url: str, table: str) -> Iterator[None]:
+    """Make every statement on *table* wait until the block ends."""
+    parts = urlsplit(server.admin_url)
+    connection = pymysql.connect(
+        host=parts.hostname or "",
+        port=parts.port or 0,
+        user=parts.username,
+        password=parts.password or "",
+        database=urlsplit(url).path[1:],
+    )
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLES {table} WRITE")
+        yield
+
+
+def _waiting(server: Server) -> int:
+    """Return how many statements wait for a lock on a table."""
+    states = server.execute(
+        "SELECT state FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'"
+    )
+    return len(states)
+
+
+def _wait_for_waiters(server: Server) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not _waiting(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("http2", "version"), [(False, "HTTP/1.1"), (True, "HTTP/2")])
+async def test_city_is_found_over_both_protocols(
+    program: Program, http2: bool, version: str
+) -> None:
+    async with _client(program, http2=http2) as client:
+        found = await client.get("/", params={"city": "London"})
+        missing = await client.get("/", params={"city": "Nowhereville"})
+    assert found.http_version == version
+    assert found.text.rstrip() == 'City "London" is #2643743'
+    assert missing.text.rstrip() == 'City "Nowhereville" not found'
+
+
+async def test_page_of_cities_follows_its_cursor(program: Program) -> None:
+    async with _client(program) as client:
+        first = (await client.get("/cities?prefix=Lon&limit=3")).json()
+        second = (
+            await client.get(
+                "/cities", params={"prefix": "Lon", "limit": 3, "cursor": first["next_cursor"]}
+            )
+        ).json()
+    names = [city["name"] for page in (first, second) for city in page["cities"]]
+    assert len(names) == 6
+    assert all(name.startswith("Lon") for name in names)
+
+
+async def test_many_streams_of_one_http2_connection_are_answered(program: Program) -> None:
+    async with _client(program, http2=True) as client:
+        answers = await asyncio.gather(*(client.get("/?city=Paris") for _ in range(100)))
+    assert {answer.text.rstrip() for answer in answers} == {'City "Paris" is #2988507'}
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_sigterm_drops_no_request_in_flight(
+    program: Program, mysql_server: Server, seeded_url: str, http2: bool
+) -> None:
+    async with _client(program, http2=http2) as client:
+        with _locked(mysql_server, seeded_url, "city"):
+            requests = [asyncio.create_task(client.get("/?city=London")) for _ in range(IN_FLIGHT)]
+            await asyncio.to_thread(_wait_for_waiters, mysql_server)
+            program.terminate()
+            await asyncio.to_thread(program.wait_until_refusing)
+        answers = await asyncio.gather(*requests)
+    assert [answer.text.rstrip() for answer in answers] == ['City "London" is #2643743'] * IN_FLIGHT
+    assert await asyncio.to_thread(program.wait) == 0, program.log
+
+
+async def test_idle_connections_do_not_hold_up_the_end(program: Program) -> None:
+    async with _client(program) as client:
+        assert (await client.get("/?city=London")).status_code == 200
+        program.terminate()
+        assert await asyncio.to_thread(program.wait) == 0, program.log
+
+
+async def test_every_worker_ends_cleanly(seeded_url: str, tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": seeded_url, "QUART_APP_WORKERS": "2"}
+    with Program(tmp_path, settings=settings) as program:
+        async with _client(program) as client:
+            assert (await client.get("/?city=London")).status_code == 200
+        program.terminate()
+        assert await asyncio.to_thread(program.wait) == 0, program.log
+
+
+async def test_database_down_at_start_heals_without_a_restart(
+    breakable_server: Server, tmp_path: Path
+) -> None:
+    url = breakable_server.new_database()
+    assert run("migrate", DATABASE_URL=url).returncode == 0
+    await asyncio.to_thread(breakable_server.process.kill)
+    with Program(tmp_path, settings={"DATABASE_URL": url}) as program:
+        async with _client(program) as client:
+            ready = await client.get("/health/ready")
+            refused = await client.get("/?city=London")
+            assert (ready.status_code, refused.status_code) == (503, 503)
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert int(refused.headers["retry-after"]) >= 1
+            await asyncio.to_thread(breakable_server.process.start)
+            await asyncio.to_thread(program.wait_until, "/health/ready", 200)
+            assert (await client.get("/?city=London")).status_code == 200
+
+
+async def test_restart_of_the_database_costs_no_request(
+    breakable_server: Server, tmp_path: Path
+) -> None:
+    url = breakable_server.new_database()
+    assert run("migrate", DATABASE_URL=url).returncode == 0
+    with Program(tmp_path, settings={"DATABASE_URL": url}) as program:
+        async with _client(program) as client:
+            restarting = asyncio.create_task(asyncio.to_thread(breakable_server.process.restart))
+            statuses = set()
+            while not restarting.done():
+                statuses.add((await client.get("/?city=London")).status_code)
+            await restarting
+            statuses.add((await client.get("/?city=London")).status_code)
+    assert statuses == {200}
+
+
+def test_port_that_is_taken_is_named(seeded_url: str) -> None:
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", 0))
+        somebody.listen()
+        port = str(somebody.getsockname()[1])
+        bind = f"127.0.0.1:{port}"
+        done = run("serve", DATABASE_URL=seeded_url, QUART_APP_BIND=bind)
+    assert done.returncode != 0
+    assert port in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_wrong_settings_are_all_listed_and_no_secret_shown() -> None:
+    done = run("serve", DATABASE_URL="mysql://me:s3cret@host", QUART_APP_MAXSIZE="few")
+    assert done.returncode == 2
+    assert "DATABASE_URL" in done.stdout
+    assert "QUART_APP_MAXSIZE" in done.stdout
+    assert "s3cret" not in done.stdout
