@@ -29,7 +29,7 @@ _NAME = Meta(description="A city's whole name; case and accents do not count.")
 
 
 class CityAnswer(msgspec.Struct, frozen=True):
-    """One sentence: the city's id, or that there is none. Without *city*: a page about this API."""
+    """One sentence: the city's id, or that there is none. Without a name: a page about this API."""
 
     media_type: ClassVar[str] = "text/plain"
 
@@ -95,7 +95,7 @@ async def list_cities() -> Response:
     """List and search cities, page by page.
 
     Ordered by name; of cities that share one, the most populous first. All conditions given must
-    hold. Send ``next_cursor`` back as ``cursor``, with the same conditions, for the next page.
+    hold. Send next_cursor back as cursor, with the same conditions, for the next page.
     """
     search = query.read_as(request, CityQuery).search()
     return _json(await service.list_cities(current_session(), search))

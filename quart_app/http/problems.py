@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import ClassVar
 
 import msgspec
 from quart import Quart, Response, request
@@ -25,6 +26,8 @@ SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """An error, by RFC 9457."""
+
+    media_type: ClassVar[str] = MEDIA_TYPE
 
     type: str
     title: str

@@ -29,8 +29,12 @@ def read(request: Request) -> dict[str, str]:
 
 
 def read_as(request: Request, model: type[T]) -> T:
-    """Read the parameters into *model*. Raises ProblemError (400) that names what does not fit."""
+    """Read the parameters into *model*; an empty one, as forms send it, counts as not given.
+
+    Raises ProblemError (400) that names what does not fit.
+    """
+    given = {name: value for name, value in read(request).items() if value}
     try:
-        return msgspec.convert(read(request), model, strict=False)
+        return msgspec.convert(given, model, strict=False)
     except msgspec.ValidationError as exc:
         raise ProblemError(INVALID, f"{exc}.") from exc

@@ -1,17 +1,28 @@
 """The OpenAPI document, made from the routes; with the media types that quart-schema cannot tell."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from quart import Quart
-from quart_schema import HttpSecurityScheme, Info, License, OpenAPIProvider, QuartSchema, Tag
+from quart_schema import (
+    DataSource,
+    HttpSecurityScheme,
+    Info,
+    License,
+    OpenAPIProvider,
+    QuartSchema,
+    Tag,
+)
+from quart_schema.typing import Model
+from werkzeug.routing import Rule
 
 from quart_app import __version__
-from quart_app.http.problems import MEDIA_TYPE, Problem
 
 DESCRIPTION = (
-    "The world's cities and countries. Errors are `application/problem+json` (RFC 9457); every "
-    "answer carries the request's id as `X-Request-ID`."
+    "The world's cities and countries. Errors are application/problem+json (RFC 9457); every "
+    "answer carries the request's id as X-Request-ID."
 )
 TAGS = [
     Tag(name="cities", description="The world's cities and countries."),
@@ -20,21 +31,38 @@ TAGS = [
 
 
 class Provider(OpenAPIProvider):
-    """Problems are problem+json, texts are text; each response has a description."""
+    """As quart-schema's, but problems are problem+json, texts are text, and bodies are shared."""
+
+    def generate_rules(self) -> Iterable[Rule]:
+        return (rule for rule in super().generate_rules() if not rule.endpoint.endswith("static"))
 
     def build_response_object(
-        self,
-        model: Any,
-        headers_model: Any,
+        self, model: type[Model], headers_model: type[Model] | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        response, definitions = super().build_response_object(model, headers_model)
-        media_type = MEDIA_TYPE if model is Problem else getattr(model, "media_type", None)
-        if media_type is not None:
-            content = response["content"]
-            content[media_type] = content.pop("application/json")
-            if media_type.startswith("text/"):
-                content[media_type]["schema"] = {"type": "string"}
+        response, _ = super().build_response_object(model, headers_model)
+        schema, definitions = _referred(model)
+        media_type = getattr(model, "media_type", "application/json")
+        if media_type.startswith("text/"):
+            schema, definitions = {"type": "string"}, {}
+        response["content"] = {media_type: {"schema": schema}}
         return response, definitions
+
+    def build_request_body(
+        self, model: type[Model], source: DataSource
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        body, _ = super().build_request_body(model, source)
+        schema, definitions = _referred(model)
+        for content in body["content"].values():
+            content["schema"] = schema
+        return body, definitions
+
+
+def _referred(model: type[Model]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Make a reference to *model* and the definitions it leads to, which quart-schema forgets."""
+    (schema,), definitions = msgspec.json.schema_components(
+        (model,), ref_template="#/components/schemas/{name}"
+    )
+    return schema, definitions
 
 
 def install(app: Quart) -> None:
