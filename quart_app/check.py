@@ -27,7 +27,9 @@ async def check(settings: Settings) -> list[Finding]:
         try:
             await pool.wait(timeout=settings.connect_timeout)
             async with pool.acquire() as connection:
-                found = [Finding(text=f"connected: {connection.server.version}")]
+                # MariaDB puts 5.5.5- before its version, for the sake of old replicas.
+                version = connection.server.version.removeprefix("5.5.5-")
+                found = [Finding(text=f"connected: {version}")]
             found += await _limits(Session(pool), settings)
         except errors.DatabaseError as error:
             return [Finding(text=explain(error), ok=False, fatal=True)]

@@ -19,6 +19,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from quart_app.settings import LogFormat, LogLevel
 
 current_request_id: ContextVar[str] = ContextVar("quart_app_request_id", default="")
+# Their INFO lines are for their own developers.
+_CHATTY = ("alembic", "asyncio")
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
@@ -32,6 +34,8 @@ def configure(log_format: LogFormat, level: LogLevel, *, stream: TextIO | None =
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.value.upper())
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
