@@ -47,7 +47,7 @@ from quart_app.mysql.errors import (
     QueryError,
     QueryTimeout,
 )
-from quart_app.mysql.reply import Column, Convert, OutOfTurnError, Reply, ReplyError
+from quart_app.mysql.reply import Column, Convert, Kind, OutOfTurnError, Reply, ReplyError
 from quart_app.mysql.sockets import set_keepalive
 
 INTERACTION_TIMEOUT = 4031  # ER_CLIENT_INTERACTION_TIMEOUT: MySQL closes idle connections with it
@@ -106,9 +106,12 @@ class ServerInfo:
 
 
 class Result:
-    """What one statement answered. *rows* are tuples; *insert_id* is 0 where there is none."""
+    """What one statement answered. *rows* are tuples; *insert_id* is 0 where there is none.
 
-    __slots__ = ("affected_rows", "columns", "insert_id", "rows")
+    *kinds* are the columns' types: the protocol's numbers of type and character set.
+    """
+
+    __slots__ = ("affected_rows", "columns", "insert_id", "kinds", "rows")
 
     def __init__(
         self,
@@ -116,7 +119,9 @@ class Result:
         columns: tuple[str, ...],
         affected_rows: int,
         insert_id: int,
+        kinds: tuple[Kind, ...] = (),
     ) -> None:
+        self.kinds = kinds
         self.rows = rows
         self.columns = columns
         self.affected_rows = affected_rows
@@ -372,13 +377,14 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         server works, it closes the connection; the pool then kills the statement there.
         """
         query = sql if args is None else sql % self._escaped(args)
+        data = query.encode(self._encoding, "surrogateescape")
         try:
-            return await self._run(query.encode(self._encoding, "surrogateescape"), touches=sql)
+            return await self._run(data, touches=sql)
         except MySQLError as exc:
             renamed = as_database_error(exc)
             assert renamed is not None  # every MySQLError has a name of ours
             raise renamed from exc
-        except (RuntimeError, LookupError, ValueError, AttributeError, struct.error) as exc:
+        except Exception as exc:
             # Row W: anything else means that driver and server no longer agree on what comes next.
             self.abort()
             raise ConnectionLost("the answer could not be read", sent=True) from exc
@@ -415,7 +421,13 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         more = reply.more
         while more:  # CALL ends with an OK packet of its own
             more = (await self._read_reply()).more
-        return Result(reply.rows, tuple(reply.columns), reply.affected_rows, reply.insert_id)
+        return Result(
+            reply.rows,
+            tuple(reply.columns),
+            reply.affected_rows,
+            reply.insert_id,
+            tuple(reply.kinds),
+        )
 
     async def _read_reply(self) -> Reply:
         """Read one answer straight from the stream's buffer, whole packets at a time."""
@@ -477,9 +489,9 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
 
     def _read_column(self, definition: bytes) -> Column:
         field: Any = FieldDescriptorPacket(definition, self._encoding)  # its stubs lack its fields
-        decode = self.decoders.get(field.type_code)
+        decode, kind = self.decoders.get(field.type_code), (field.type_code, field.charsetnr)
         if decode in (int, float):
-            return field.name, decode
+            return field.name, decode, kind
         if field.type_code == FIELD_TYPE.JSON:
             encoding: str | None = self._encoding
         elif field.type_code in TEXT_TYPES:
@@ -488,7 +500,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
             encoding = "ascii"
         if not self.use_unicode:
             encoding = None
-        return field.name, _converter(encoding, None if decode is through else decode)
+        return field.name, _converter(encoding, None if decode is through else decode), kind
 
     async def query(self, sql: Any, unbuffered: bool = False) -> int:
         if isinstance(sql, str):

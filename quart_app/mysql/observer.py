@@ -71,5 +71,8 @@ class Observer:
     def retried(self, *, phase: str, attempt: int, waited: float, error: Exception) -> None:
         """Work is tried again (*attempt* 2 and up) after *error* in *phase*."""
 
+    def batched(self, *, size: int) -> None:
+        """*size* lookups went out in one statement."""
+
     def recovered(self, *, after: float) -> None:
         """The first connect after failures succeeded, *after* seconds since the first failure."""

@@ -17,7 +17,8 @@ OK, LOCAL_INFILE, EOF, ERR = 0x00, 0xFB, 0xFE, 0xFF
 EOF_MAX_BYTES = 9
 
 Convert = Callable[[bytes], Any] | None
-Column = tuple[str, Convert]
+Kind = tuple[int, int]  # numbers of type and character set
+Column = tuple[str, Convert, Kind]
 
 
 class ReplyError(ValueError):
@@ -46,7 +47,7 @@ class Reply:
     """One answer, as far as it has been read.
 
     Arguments:
-        *column*: makes a name and a converter out of a column definition.
+        *column*: makes a name, a converter and a kind out of a column definition.
         *sequence*: the number the first packet must have.
     """
 
@@ -61,6 +62,7 @@ class Reply:
         "error",
         "insert_id",
         "is_ok",
+        "kinds",
         "rows",
         "sequence",
         "status",
@@ -75,6 +77,7 @@ class Reply:
         self.sequence = sequence
         self.rows: list[tuple[Any, ...]] = []
         self.columns: list[str] = []
+        self.kinds: list[Kind] = []
         self.affected_rows = 0
         self.insert_id = 0
         self.status: int | None = None
@@ -149,8 +152,9 @@ class Reply:
         self._expecting = Expecting.COLUMNS
 
     def _take_column(self, payload: bytes) -> None:
-        name, convert = self._column(payload)
+        name, convert, kind = self._column(payload)
         self.columns.append(name)
+        self.kinds.append(kind)
         self._converters.append(convert)
         self._left -= 1
         if self._left <= 0:

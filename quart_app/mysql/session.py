@@ -5,14 +5,19 @@ A Session is no state of one task: one per pool serves them all. Outside a ``con
 the same task (not of its child tasks) share the block's connection, and nothing is retried.
 """
 
+import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, LiteralString
 
+from quart_app.mysql.backoff import Uniform
+from quart_app.mysql.batch import Lookup
 from quart_app.mysql.borrower import Held
 from quart_app.mysql.classify import Intent, Phase
+from quart_app.mysql.config import RetryPolicy
 from quart_app.mysql.driver import Connection, Result
 from quart_app.mysql.errors import DatabaseError, QueryError
+from quart_app.mysql.pool import Pool
 from quart_app.mysql.work import Worker
 
 Args = Sequence[object] | Mapping[str, object] | None
@@ -26,6 +31,12 @@ class Session(Worker):
     DatabaseError in all its kinds (errors.py); on cancellation the connection in use is closed if
     its statement was under way. On a closed pool it raises PoolClosed.
     """
+
+    def __init__(
+        self, pool: Pool, retry: RetryPolicy | None = None, *, uniform: Uniform = random.uniform
+    ) -> None:
+        super().__init__(pool, retry, uniform=uniform)
+        self._lookups: dict[str, Lookup] = {}
 
     async def fetch_all(self, sql: LiteralString, args: Args = None) -> list[Row]:
         """Read all rows; tried again on another connection until the deadline."""
@@ -47,6 +58,28 @@ class Session(Worker):
         """Read the first value of the first row; None if there is no row."""
         row = await self.fetch_first(sql, args)
         return row[0] if row else None
+
+    def lookup(self, sql: LiteralString) -> Lookup:
+        """A SELECT whose concurrent calls share round trips: ``rows = await db.lookup(sql)(name)``.
+
+        The same object for the same text, so it may be asked for at every use.
+        """
+        lookup = self._lookups.get(sql)
+        if lookup is None:
+            lookup = self._lookups[sql] = Lookup(self, sql)
+        return lookup
+
+    def holds_connection(self) -> bool:
+        """Whether the running task holds one: then everything it does is done on that."""
+        return self._mine() is not None
+
+    async def read(self, sql: str, args: Args) -> Result:
+        """Read as fetch_all() does, the whole Result; for text that is put together."""
+        return await self._run(sql, args, Intent.READ)
+
+    def observe_batch(self, size: int) -> None:
+        """Tell the observer how many lookups went out together."""
+        self.pool.observer.batched(size=size)
 
     async def execute(
         self, sql: LiteralString, args: Args = None, *, idempotent: bool = False
@@ -102,7 +135,7 @@ class Session(Worker):
                 self.pool.release(connection)
             await attempts.again()
 
-    async def _run(self, sql: LiteralString, args: Args, intent: Intent) -> Result:
+    async def _run(self, sql: str, args: Args, intent: Intent) -> Result:
         held = self._mine()
         if held is not None:
             return await self._run_held(held, sql, args)
@@ -118,7 +151,7 @@ class Session(Worker):
                 self.pool.release(connection)
             await attempts.again()
 
-    async def _run_held(self, held: Held, sql: LiteralString, args: Args) -> Result:
+    async def _run_held(self, held: Held, sql: str, args: Args) -> Result:
         if held.transaction is not None:
             held.transaction.assume_open()
         try:

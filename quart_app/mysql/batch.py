@@ -1,0 +1,227 @@
+"""Lookups that share a round trip: concurrent calls of one statement go out together.
+
+No timer gathers them: a lone call goes at once, by itself. While as many statements as there are
+lanes are under way, calls queue, and the first statement to come back takes all of them along. A
+call's statement starts after the call was made, so it sees every write acknowledged before it. The
+server does the matching; nothing is compared here.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from contextvars import Context
+from typing import Any, Protocol
+
+from quart_app.mysql import deadline, joining
+from quart_app.mysql.driver import Result
+from quart_app.mysql.errors import DatabaseError, QueryTimeout
+
+MAX_BATCH = 64
+# Two: while one is under way, the calls that arrive do not all wait for the slowest of it.
+LANES = 2
+# A call that waits longer than this for a slow statement to come back gets a lane of its own.
+PATIENCE = 0.02
+
+Row = tuple[Any, ...]
+Arguments = tuple[object, ...]
+
+
+class Reader(Protocol):
+    """The session, as seen from here."""
+
+    def holds_connection(self) -> bool: ...
+    async def read(self, sql: str, args: Sequence[object] | None) -> Result: ...
+    def observe_batch(self, size: int) -> None: ...
+
+
+class Call:
+    """One caller's question, and the future of its answer."""
+
+    __slots__ = ("args", "future", "until")
+
+    def __init__(self, args: Arguments, future: "asyncio.Future[list[Row]]") -> None:
+        self.args = args
+        self.future = future
+        self.until = deadline.current()
+
+
+class Lookup:
+    """One SELECT, to be called with its parameters by many at the same time.
+
+    Arguments:
+        *reader*: the session it runs on.
+        *sql*: the statement. What cannot be joined safely (joining.py) runs one by one.
+        *max_batch*: calls in one statement at most.
+    """
+
+    def __init__(self, reader: Reader, sql: str, *, max_batch: int = MAX_BATCH) -> None:
+        self._reader = reader
+        self._sql = sql
+        self._parts = joining.split(sql)
+        self._max_batch = max_batch
+        self._kinds: tuple[tuple[int, int], ...] | None = None  # column types of a plain answer
+        self._queue: deque[Call] = deque()
+        self._flying = 0
+        self._impatience: asyncio.TimerHandle | None = None
+        self._flights: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, *args: object) -> list[Row]:
+        """Read the rows for *args*; retried as every read is.
+
+        Waits until the ambient deadline. Raises what the statement alone would raise: the fault of
+        one call's parameter is that call's. Cancelled, it leaves the others' answers to them.
+        """
+        if self._parts is None or self._reader.holds_connection():
+            return (await self._reader.read(self._sql, args or None)).rows
+        if self._flying < LANES or self._kinds is None:
+            return await self._alone(args)
+        return await self._together(args)
+
+    async def first(self, *args: object) -> Row | None:
+        """Read the first row for *args*; None if there is none."""
+        rows = await self(*args)
+        return rows[0] if rows else None
+
+    async def _alone(self, args: Arguments) -> list[Row]:
+        self._flying += 1
+        try:
+            result = await self._reader.read(self._sql, args or None)
+        finally:
+            self._flying -= 1
+            self._take_off()
+        self._kinds = result.kinds
+        self._reader.observe_batch(1)
+        return result.rows
+
+    async def _together(self, args: Arguments) -> list[Row]:
+        loop = asyncio.get_running_loop()
+        call = Call(args, loop.create_future())
+        self._queue.append(call)
+        if self._impatience is None:
+            self._impatience = loop.call_later(PATIENCE, self._lose_patience)
+        if call.until is None:
+            return await call.future
+        timer = loop.call_at(call.until, _expire, call)
+        try:
+            return await call.future
+        finally:
+            timer.cancel()
+
+    def _lose_patience(self) -> None:
+        self._impatience = None
+        if self._queue:
+            self._begin_flight()
+
+    def _take_off(self) -> None:
+        if self._queue and self._flying < LANES:
+            self._begin_flight()
+
+    def _begin_flight(self) -> None:
+        calls: list[Call] = []
+        while self._queue and len(calls) < self._max_batch:
+            call = self._queue.popleft()
+            if not call.future.done():
+                calls.append(call)
+        if not self._queue and self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
+        if calls:
+            self._flying += 1
+            self._keep(self._fly(calls), calls)
+
+    def _keep(self, work: Coroutine[Any, Any, None], calls: list[Call]) -> None:
+        """Run a flight by itself; when all its callers have gone, it goes too."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work, name="lookup", context=Context())
+        self._flights.add(task)
+        task.add_done_callback(self._flights.discard)
+        task.add_done_callback(lambda _: _abandon(calls))
+        left = len(calls)
+
+        def gone(future: "asyncio.Future[list[Row]]") -> None:
+            nonlocal left
+            left -= future.cancelled()
+            if not left:
+                task.cancel()
+
+        for call in calls:
+            call.future.add_done_callback(gone)
+
+    async def _fly(self, calls: list[Call]) -> None:
+        try:
+            with deadline.until(_latest(calls)):
+                if len(calls) == 1 or not await self._answer_together(calls):
+                    for call in calls:
+                        await self._answer(call)
+        finally:
+            self._flying -= 1
+            self._take_off()
+
+    async def _answer_together(self, calls: list[Call]) -> bool:
+        """Ask once for all. False: each must be asked for by itself."""
+        assert self._parts is not None  # only what can be joined is queued
+        sql = joining.join(self._parts, len(calls))
+        try:
+            result = await self._reader.read(sql, [arg for call in calls for arg in call.args])
+        except QueryTimeout as exc:
+            _fail(calls, exc)
+            return True
+        except DatabaseError as exc:
+            if exc.retry_after is None:  # the statement's own fault: whose parameter was it?
+                return False
+            _fail(calls, exc)
+            return True
+        except (TypeError, ValueError):  # a parameter that cannot be written as SQL
+            return False
+        if result.kinds[:-1] != self._kinds:
+            self._parts = None  # a UNION gives other types than the statement alone: never again
+            return False
+        self._reader.observe_batch(len(calls))
+        _deal(calls, result.rows)
+        return True
+
+    async def _answer(self, call: Call) -> None:
+        if call.future.done():
+            return
+        try:
+            result = await self._reader.read(self._sql, call.args or None)
+        except Exception as exc:  # noqa: BLE001 # whatever it is, it is this caller's
+            if not call.future.done():
+                call.future.set_exception(exc)
+        else:
+            if not call.future.done():
+                call.future.set_result(result.rows)
+
+
+def _expire(call: Call) -> None:
+    if not call.future.done():
+        call.future.set_exception(QueryTimeout("the lookup did not end by its deadline"))
+
+
+def _latest(calls: list[Call]) -> float | None:
+    """The deadline of the most patient; None if one of them has none."""
+    untils = [call.until for call in calls]
+    return None if None in untils else max(until for until in untils if until is not None)
+
+
+def _deal(calls: list[Call], numbered: list[Row]) -> None:
+    """Give every call the rows that end with its number."""
+    answers: list[list[Row]] = [[] for _ in calls]
+    for row in numbered:
+        answers[row[-1]].append(row[:-1])
+    for call, rows in zip(calls, answers, strict=True):
+        if not call.future.done():
+            call.future.set_result(rows)
+
+
+def _fail(calls: list[Call], error: DatabaseError) -> None:
+    for call in calls:
+        if not call.future.done():
+            call.future.set_exception(error)
+
+
+def _abandon(calls: list[Call]) -> None:
+    """A flight that ended without answering, because it was cancelled, leaves nobody waiting."""
+    for call in calls:
+        if not call.future.done():
+            call.future.cancel()
