@@ -1,0 +1,65 @@
+"""Findings on paper: for people, and as JSON."""
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+
+from quart_app.doctor.findings import Finding, Severity, exit_code
+
+WIDTH = 96
+MARKS = {
+    Severity.ERROR: "ERROR  ",
+    Severity.WARNING: "WARNING",
+    Severity.INFO: "info   ",
+    Severity.OK: "ok     ",
+}
+_LASTING = (
+    "SET GLOBAL lasts until the server restarts. Write the value into its configuration file as well "
+    "(MySQL: SET PERSIST; a managed service: its parameter group)."
+)
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """The worst first; what is well on one line each."""
+    lines: list[str] = []
+    several = len({finding.endpoint for finding in findings if finding.endpoint}) > 1
+    for finding in sorted(findings, key=lambda finding: -finding.severity.rank):
+        lines += _lines(finding, several=several)
+    if any("SET GLOBAL" in finding.remedy for finding in findings):
+        lines += ["", *textwrap.wrap(_LASTING, WIDTH)]
+    return "\n".join([*lines, "", summary(findings)])
+
+
+def _lines(finding: Finding, *, several: bool) -> Iterator[str]:
+    where = f" [{finding.endpoint}]" if several and finding.endpoint else ""
+    yield f"{MARKS[finding.severity]} {finding.title}{where}"
+    if finding.severity is Severity.OK:
+        return
+    yield from textwrap.wrap(
+        finding.meaning, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8
+    )
+    if finding.remedy:
+        yield from textwrap.wrap(
+            finding.remedy, WIDTH, initial_indent="     -> ", subsequent_indent=" " * 8
+        )
+
+
+def summary(findings: Iterable[Finding]) -> str:
+    """How many of each."""
+    severities = [finding.severity for finding in findings]
+    counts = {
+        severity: severities.count(severity) for severity in (Severity.ERROR, Severity.WARNING)
+    }
+    if not any(counts.values()):
+        return f"No warnings in {len(severities)} checks."
+    parts = [
+        f"{count} {severity.value}{'s'[: count > 1]}" for severity, count in counts.items() if count
+    ]
+    return f"{' and '.join(parts)} in {len(severities)} checks."
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """For scripts: the findings and the exit code."""
+    rows = [{**asdict(finding), "severity": finding.severity.value} for finding in findings]
+    return json.dumps({"exit_code": exit_code(findings), "findings": rows}, indent=2)
