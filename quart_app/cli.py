@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -20,6 +20,9 @@ from quart_app.diagnosis import explain
 from quart_app.mysql.errors import DatabaseError
 from quart_app.settings import Settings, SettingsError
 from quart_app.tokens import Scope
+
+if TYPE_CHECKING:
+    from hypercorn.config import Config
 
 NO_SUCH_TABLE = 1146
 # Imports within commands: each loads what it needs, and --help answers at once.
@@ -47,8 +50,14 @@ def serve(bind: str | None, workers: str | None, check: bool, worker_of: int | N
     settings = _settings(QUART_APP_BIND=bind, QUART_APP_WORKERS=workers)
     if check:
         _check(settings)
-    else:
-        _serve(settings, worker_of=worker_of)
+        return
+    config, numbers = _bind(settings)
+    if settings.workers == 1:
+        _serve(settings, config, parent=worker_of)
+        return
+    from quart_app.workers import Workers  # noqa: PLC0415
+
+    sys.exit(Workers(settings.workers, numbers).run())
 
 
 @main.command()
@@ -89,11 +98,15 @@ def dev(bind: str | None, data: Path) -> None:
         with LocalServer(data) as server:
             os.environ.pop("DATABASE_URL_FILE", None)
             tokens = _dev_tokens()
-            settings = _settings(DATABASE_URL=server.url, QUART_APP_BIND=bind)
+            settings = _settings(
+                DATABASE_URL=server.url, QUART_APP_BIND=bind, QUART_APP_WORKERS="1"
+            )
+            config, _ = _bind(settings)
             with _reported():
                 _migrate(settings)
                 _seed(settings)
-            _serve(settings, greeting=_greeting(settings, tokens))
+            click.echo(_greeting(settings, tokens))
+            _serve(settings, config)
     except LocalServerError as exc:
         _fail(str(exc))
 
@@ -110,22 +123,22 @@ def _settings(**overrides: str | None) -> Settings:
     return settings
 
 
-def _serve(settings: Settings, *, greeting: str = "", worker_of: int | None = None) -> None:
+def _bind(settings: Settings) -> "tuple[Config, list[int]]":
     from quart_app import server  # noqa: PLC0415
 
     config = server.make_config(settings)
     try:
-        numbers = server.bind(config)
+        return config, server.bind(config)
     except server.BindError as exc:
         _fail(str(exc))
-    if settings.workers > 1:
-        from quart_app.workers import Workers  # noqa: PLC0415
 
-        sys.exit(Workers(settings.workers, numbers).run())
+
+def _serve(settings: Settings, config: "Config", *, parent: int | None = None) -> None:
+    from quart_app import server  # noqa: PLC0415
     from quart_app.app import create_app  # noqa: PLC0415
 
-    click.echo(greeting, nl=bool(greeting))
-    server.run(create_app(settings), config, drain_delay=settings.drain_delay, parent=worker_of)
+    app = create_app(settings)
+    server.run(app, config, drain_delay=settings.drain_delay, parent=parent)
 
 
 def _check(settings: Settings) -> None:
