@@ -5,7 +5,7 @@ from quart import Quart
 from quart_app import logs
 from quart_app.cities.views import blueprint as cities
 from quart_app.extension import QuartMySQL
-from quart_app.http import deadline, problems, request_id
+from quart_app.http import auth, deadline, problems, reconnect, request_id
 from quart_app.http.health import blueprint as health
 from quart_app.http.ids import IdConverter
 from quart_app.pages import openapi
@@ -22,6 +22,8 @@ def create_app(settings: Settings) -> Quart:
     QuartMySQL(app, connect=settings.connect, pool=settings.pool)
 
     problems.install(app)
+    auth.install(app, tokens=settings.tokens)
+    reconnect.install(app)
     deadline.install(app, timeout=settings.request_timeout)
     access_log = logs.AccessLog(settings.log_format) if settings.access_log else None
     request_id.install(app, access_log=access_log)

@@ -56,6 +56,18 @@ INVALID = Kind(
     title="The request is not valid",
     meaning="A parameter or the body breaks a rule that detail names. Sent again it fails again.",
 )
+UNAUTHORIZED = Kind(
+    slug="unauthorized",
+    status=HTTPStatus.UNAUTHORIZED,
+    title="Not authorized",
+    meaning="This address needs a bearer token: there was none, or it is not (or no longer) good.",
+)
+FORBIDDEN = Kind(
+    slug="forbidden",
+    status=HTTPStatus.FORBIDDEN,
+    title="Forbidden",
+    meaning="The token is good, but not for this address; or nobody may use it on this server.",
+)
 NOT_FOUND = Kind(
     slug="not-found",
     status=HTTPStatus.NOT_FOUND,
@@ -73,6 +85,18 @@ TOO_LARGE = Kind(
     status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     title="The request is too large",
     meaning="The body is larger than this server reads.",
+)
+UNSUPPORTED_TYPE = Kind(
+    slug="unsupported-type",
+    status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    title="Unsupported content type",
+    meaning="The body's Content-Type is none that this address reads.",
+)
+KEY_REUSED = Kind(
+    slug="key-reused",
+    status=HTTPStatus.UNPROCESSABLE_ENTITY,
+    title="The Idempotency-Key was used before",
+    meaning="The key belongs to another request: one key, one body. Nothing was changed.",
 )
 REJECTED = Kind(
     slug="rejected",
@@ -116,9 +140,13 @@ INTERNAL = Kind(
 
 KINDS = [
     INVALID,
+    UNAUTHORIZED,
+    FORBIDDEN,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     TOO_LARGE,
+    UNSUPPORTED_TYPE,
+    KEY_REUSED,
     REJECTED,
     UNAVAILABLE,
     TIMEOUT,

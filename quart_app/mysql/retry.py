@@ -35,6 +35,7 @@ class Attempts:
         "_uniform",
         "_until",
         "_verdict",
+        "generation",  # of the pool, when the try began
         "intent",
         "unknown",
     )
@@ -49,6 +50,7 @@ class Attempts:
         uniform: Uniform = random.uniform,
     ) -> None:
         self._pool = pool
+        self.generation = pool.generation
         self._policy = policy
         self._uniform = uniform
         self._tries = 0
@@ -70,7 +72,9 @@ class Attempts:
     ) -> Verdict:
         """Note *error*, and take out of use what it says must not be used again."""
         verdict = judge(error, phase=phase, intent=self.intent, in_transaction=in_transaction)
-        evict(self._pool, connection, verdict.evict, error)
+        if connection is not None or self.generation == self._pool.generation:
+            evict(self._pool, connection, verdict.evict, error)
+        self.generation = self._pool.generation
         self._tries += 1
         self._error, self._phase, self._verdict = error, phase, verdict
         return verdict
