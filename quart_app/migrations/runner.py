@@ -21,8 +21,10 @@ from quart_app.mysql.config import ConnectConfig, PoolConfig
 from quart_app.mysql.pool import Pool
 
 # GET_LOCK's names are server-wide: the database's name is part of ours.
-_LOCK = "SELECT GET_LOCK(CONCAT('quart_app.migrate.', MD5(DATABASE())), :seconds)"
-_UNLOCK = "SELECT RELEASE_LOCK(CONCAT('quart_app.migrate.', MD5(DATABASE())))"
+# SHA2 shortened: MySQL 9.7 has no MD5 any more, and a lock's name has 64 characters at most.
+_NAME = "CONCAT('quart_app.migrate.', LEFT(SHA2(DATABASE(), 256), 32))"
+_LOCK = f"SELECT GET_LOCK({_NAME}, :seconds)"  # noqa: S608 - a constant of ours
+_UNLOCK = f"SELECT RELEASE_LOCK({_NAME})"  # noqa: S608 - as above
 
 
 class MigrationBusy(Exception):  # noqa: N818 - beside the engine's PoolTimeout
