@@ -17,6 +17,7 @@ import click
 
 from quart_app import __version__, logs
 from quart_app.diagnosis import explain
+from quart_app.doctor.command import doctor
 from quart_app.mysql.errors import DatabaseError
 from quart_app.settings import Settings, SettingsError
 from quart_app.tokens import Scope
@@ -35,6 +36,9 @@ def main() -> None:
 
     Settings come from the environment: DATABASE_URL and QUART_APP_... (see the reference in docs).
     """
+
+
+main.add_command(doctor)
 
 
 @main.command()

@@ -1,29 +1,17 @@
-"""``quart-app doctor``: examine the servers of DATABASE_URL."""
+"""``quart-app doctor``: examine the servers of DATABASE_URL. Only options and printing."""
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import click
 
-from quart_app.database_url import safe_text
-from quart_app.diagnosis import explain
-from quart_app.doctor.collect import collect
-from quart_app.doctor.facts import Facts, Ours
-from quart_app.doctor.findings import Finding, error, exit_code
-from quart_app.doctor.idle_probe import IdleProbe, Progress
+from quart_app.doctor.findings import Finding, exit_code
 from quart_app.doctor.report import as_json, as_text
-from quart_app.doctor.rules import diagnose
-from quart_app.doctor.rules.idle import idle
-from quart_app.mysql.config import TLSMode
-from quart_app.mysql.errors import DatabaseError
 from quart_app.settings import Settings, SettingsError
 
 CANNOT_CONNECT = 3
-USUAL_WAIT = 28_800.0
 
 
 @click.command()
@@ -58,32 +46,22 @@ def doctor(*, replicas: int, json_: bool, probe_idle: bool, up_to: float, path_o
     Examines the servers of DATABASE_URL, also such that this app does not use yet, and changes
     nothing. Exit code: 0 all well, 1 warnings, 2 errors, 3 cannot connect.
     """
+    # Loads the driver, which --help does not need.
+    from quart_app.doctor import examination  # noqa: PLC0415
+    from quart_app.doctor.idle_probe import IdleProbe  # noqa: PLC0415
+
     settings = _settings()
-    ours = ours_of(settings, replicas=replicas)
-    servers, findings = asyncio.run(_examine(settings, ours))
+    ours = examination.ours_of(settings, replicas=replicas)
+    servers, findings = asyncio.run(examination.examine(settings, ours))
     if not servers:
         _print(findings, json_=json_)
         sys.exit(CANNOT_CONNECT)
     if probe_idle:
-        findings += _probe(settings, ours, servers[0], up_to=up_to, path_only=path_only)
+        with _progress(up_to) as progress:
+            probe = IdleProbe(settings.connect, up_to=up_to, path_only=path_only, progress=progress)
+            findings += asyncio.run(examination.measure_idle(probe, settings, ours, servers[0]))
     _print(findings, json_=json_)
     sys.exit(exit_code(findings))
-
-
-def ours_of(settings: Settings, *, replicas: int) -> Ours:
-    """Take from *settings* what the rules compare the server with."""
-    return Ours(
-        replicas=replicas,
-        workers=settings.workers,
-        maxsize=settings.maxsize,
-        pool_recycle=settings.pool_recycle,
-        keepalive=settings.keepalive,
-        connect_timeout=settings.connect_timeout,
-        request_timeout=settings.request_timeout,
-        max_content_length_bytes=settings.max_content_length_bytes,
-        verifies_tls=settings.connect.tls_mode in (TLSMode.VERIFY_CA, TLSMode.VERIFY_IDENTITY),
-        endpoints=len(settings.connect.endpoints),
-    )
 
 
 def _settings() -> Settings:
@@ -94,44 +72,8 @@ def _settings() -> Settings:
         sys.exit(CANNOT_CONNECT)
 
 
-async def _examine(settings: Settings, ours: Ours) -> tuple[list[Facts], list[Finding]]:
-    """Ask every endpoint at the same time; one that cannot be reached is a finding."""
-    config = settings.connect
-    answers = await asyncio.gather(
-        *(collect(config, endpoint) for endpoint in config.endpoints), return_exceptions=True
-    )
-    servers: list[Facts] = []
-    findings: list[Finding] = []
-    for endpoint, answer in zip(config.endpoints, answers, strict=True):
-        if isinstance(answer, Facts):
-            servers.append(answer)
-        elif isinstance(answer, DatabaseError):
-            findings.append(replace(unreachable(answer, safe_text(config)), endpoint=str(endpoint)))
-        else:
-            raise answer
-    return servers, findings + diagnose(servers, ours, now=datetime.now(UTC))
-
-
-def unreachable(exc: DatabaseError, url: str) -> Finding:
-    """Say which setting is likely to be wrong."""
-    return error("cannot-connect", f"cannot connect: {explain(exc)}", f"Tried {url}.", "")
-
-
-def _probe(
-    settings: Settings, ours: Ours, server: Facts, *, up_to: float, path_only: bool
-) -> list[Finding]:
-    with _progress(up_to) as progress:
-        probe = IdleProbe(settings.connect, up_to=up_to, path_only=path_only, progress=progress)
-        try:
-            answer = asyncio.run(probe.run())
-        except DatabaseError as exc:
-            return [unreachable(exc, safe_text(settings.connect))]
-    wait_timeout = server.number("wait_timeout") or USUAL_WAIT
-    return list(idle(answer, ours, wait_timeout=wait_timeout, path_only=path_only))
-
-
 @contextmanager
-def _progress(up_to: float) -> Iterator[Progress]:
+def _progress(up_to: float) -> Iterator[Callable[[float], None]]:
     """A bar on stderr, so that stdout is the report alone; none where nobody looks."""
     steps = 1000
     with click.progressbar(

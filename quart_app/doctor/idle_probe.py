@@ -58,7 +58,7 @@ class IdleProbe:
         endpoint: Endpoint = config.endpoints[0]
         self._driver = MySQLDriver(replace(config, endpoints=(endpoint,)))
         self._up_to = up_to
-        self._path_only = path_only
+        self.path_only = path_only
         self._ping_timeout = ping_timeout
         self._progress = progress
         self._busy_lost = False
@@ -122,7 +122,7 @@ class IdleProbe:
         sock = connection._writer.transport.get_extra_info("socket")  # noqa: SLF001 # as above
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
-        if self._path_only:
+        if self.path_only:
             with within(self._ping_timeout):
                 await connection.run(f"SET SESSION wait_timeout = {int(self._up_to) + 3600:d}")
         return _Patient(connection=connection, reader=reader, idle=idle, since=loop.time())
