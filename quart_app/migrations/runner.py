@@ -23,8 +23,8 @@ from quart_app.mysql.pool import Pool
 # GET_LOCK's names are server-wide: the database's name is part of ours.
 # SHA2 shortened: MySQL 9.7 has no MD5 any more, and a lock's name has 64 characters at most.
 _NAME = "CONCAT('quart_app.migrate.', LEFT(SHA2(DATABASE(), 256), 32))"
-_LOCK = f"SELECT GET_LOCK({_NAME}, :seconds)"  # noqa: S608 - a constant of ours
-_UNLOCK = f"SELECT RELEASE_LOCK({_NAME})"  # noqa: S608 - as above
+_LOCK = f"SELECT GET_LOCK({_NAME}, :seconds)"
+_UNLOCK = f"SELECT RELEASE_LOCK({_NAME})"
 
 
 class MigrationBusy(Exception):  # noqa: N818 - beside the engine's PoolTimeout
