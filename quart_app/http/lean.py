@@ -1,0 +1,189 @@
+"""Quart with less to do for each request: what no route of ours uses is not set up or looked for.
+
+A handler sees what it sees in Quart, with two exceptions: there are no sessions (and no cookies),
+and the body of a GET or HEAD, which means nothing, is not read.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from inspect import CO_COROUTINE
+from types import FunctionType, MethodType
+from typing import Any
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from quart import Quart, Request
+from quart.asgi import ASGIHTTPConnection
+from quart.sessions import NullSession, SessionInterface
+from quart.typing import ResponseTypes
+from quart.wrappers.base import BaseRequestWebsocket
+from quart.wrappers.response import DataBody
+from werkzeug.datastructures import Headers
+from werkzeug.routing import MapAdapter
+
+# An answer that is out sooner has nobody watching for its client to go away.
+WATCH_AFTER = 0.1
+BODILESS = frozenset(("GET", "HEAD"))
+
+
+class NoSessions(SessionInterface):
+    """Gives every request the same nothing."""
+
+    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> NullSession:  # noqa: ARG002 # Quart's interface
+        return NullSession()
+
+
+class LeanHeaders(Headers):
+    """Request headers as the server parsed them: it has refused line breaks in them already."""
+
+    def __init__(self, remote: str, received: Iterable[tuple[bytes, bytes]]) -> None:
+        super().__init__()
+        self._list = [("Remote-Addr", remote)]
+        self._list += [(_title(name), value.decode("latin1")) for name, value in received]
+
+
+class LeanRequest(Request):
+    """Works out once per endpoint which blueprints a request belongs to, not thrice per request."""
+
+    @property
+    def blueprints(self) -> list[str]:
+        return [] if self.url_rule is None else _blueprints(self.url_rule.endpoint)
+
+
+class LeanConnection(ASGIHTTPConnection):
+    """Handles a GET in the server's own task; Quart makes two more and waits for both."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Answer the request. Cancelled, or left by its client, it cancels the handler."""
+        task = asyncio.current_task()
+        if task is None or self.scope["method"] not in BODILESS:
+            await super().__call__(receive, send)
+            return
+        request = self._create_request_from_scope(send)
+        request.body.set_complete()
+        watch = _Watch(receive, task)
+        try:
+            await self.handle_request(request, send)
+        except asyncio.CancelledError:
+            if not watch.left or task.uncancel() > 0:
+                raise
+        else:
+            if watch.left:  # the handler went on regardless
+                task.uncancel()
+        finally:
+            watch.stop()
+
+    def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
+        scope = self.scope
+        if scope["http_version"] < "1.1" or scope.get("root_path") or scope["path"][0] != "/":
+            return super()._create_request_from_scope(send)
+        client = scope.get("client")
+        return self.app.request_class(
+            scope["method"],
+            scope["scheme"],
+            scope["path"],
+            scope["query_string"],
+            LeanHeaders(client[0] if client else "<local>", scope["headers"]),
+            "",
+            scope["http_version"],
+            scope,
+            max_content_length=self.app.config["MAX_CONTENT_LENGTH"],
+            body_timeout=self.app.config["BODY_TIMEOUT"],
+            send_push_promise=self._refuse_push,
+        )
+
+    async def _refuse_push(self, path: str, headers: Headers) -> None:
+        """Push nothing: no browser takes it any more."""
+
+    async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
+        body = response.response
+        if type(body) is not DataBody:
+            await super()._send_response(send, response)
+            return
+        headers = [(_lower(name), value.encode()) for name, value in response.headers]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status_code,
+                "headers": headers,
+            }
+        )
+        data = body.data[body.begin : body.end]
+        await send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+class _Watch:
+    """Cancels a request's task when its client goes away, once the request takes a while."""
+
+    __slots__ = ("_later", "_receive", "_task", "_watcher", "left")
+
+    def __init__(self, receive: ASGIReceiveCallable, task: asyncio.Task[Any]) -> None:
+        self.left = False
+        self._receive, self._task = receive, task
+        self._watcher: asyncio.Task[None] | None = None
+        self._later = asyncio.get_running_loop().call_later(WATCH_AFTER, self._start)
+
+    def stop(self) -> None:
+        """Look no longer; waits for nothing."""
+        self._later.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _start(self) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(), name="client-watch")
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        self._task.cancel()
+
+
+class LeanQuart(Quart):
+    """Quart, less what this app never asks of it."""
+
+    asgi_http_class = LeanConnection
+    request_class = LeanRequest
+    session_interface = NoSessions()  # type: ignore[assignment] # annotated narrower than meant
+
+    def ensure_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *func* if it is a coroutine function, at once; anything else is Quart's matter."""
+        plain = func.__func__ if isinstance(func, MethodType) else func
+        if type(plain) is FunctionType and plain.__code__.co_flags & CO_COROUTINE:
+            return func
+        return super().ensure_async(func)
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """Match by path alone: with no host to match, Quart still encodes its name for DNS."""
+        routes = self.url_map
+        if request is None or self.config["SERVER_NAME"] is not None or routes.host_matching:
+            return super().create_url_adapter(request)
+        routes.update()
+        return MapAdapter(
+            routes,
+            request.host,
+            request.root_path,
+            routes.default_subdomain,
+            request.scheme,
+            request.path,
+            request.method,
+            request.query_string.decode("latin1"),
+        )
+
+
+# Both are bounded: names come from clients.
+@lru_cache(maxsize=512)
+def _title(name: bytes) -> str:
+    return name.decode("latin1").title()
+
+
+@lru_cache(maxsize=512)
+def _lower(name: str) -> bytes:
+    return name.lower().encode()
+
+
+@lru_cache(maxsize=512)
+def _blueprints(endpoint: str) -> list[str]:
+    """Name the blueprints around *endpoint*, the nearest first."""
+    names = endpoint.split(".")[:-1]
+    return [".".join(names[:end]) for end in range(len(names), 0, -1)]
