@@ -54,6 +54,7 @@ INTERACTION_TIMEOUT = 4031  # ER_CLIENT_INTERACTION_TIMEOUT: MySQL closes idle c
 COM_RESET_CONNECTION = 0x1F
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
 DRAIN_ABOVE_BYTES = 64 * 1024
+LONG_TEXT_BYTES = 4096
 MAX_FRAGMENT_BYTES = 0xFFFFFF
 ERR_MIN_BYTES = 9  # marker, number, and a state or a text
 COLUMNS_KEPT = 1024
@@ -138,13 +139,19 @@ def _converter(encoding: str | None, decode: Callable[[Any], Any] | None) -> Con
     return lambda data: decode(to_text(data))
 
 
-@lru_cache(maxsize=1024)
 def touches_session(sql: bytes) -> bool:
     """Tell whether a statement, by its text, may leave something behind in the session.
 
     Unsure means yes: a needless reset costs a round trip, a missed one shows a user another's
     variables. What a stored function changes does not show in the text, and is not seen.
     """
+    if len(sql) > LONG_TEXT_BYTES:  # neither worth keeping nor worth taking its literals out
+        return not _TIDY.match(sql) or bool(_TOUCHING.search(sql))
+    return _touches_session(sql)
+
+
+@lru_cache(maxsize=1024)
+def _touches_session(sql: bytes) -> bool:
     if not _TIDY.match(sql):
         return True
     return bool(_TOUCHING.search(sql)) and bool(_TOUCHING.search(_LITERAL.sub(b"''", sql)))
@@ -380,14 +387,8 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
         data = query.encode(self._encoding, "surrogateescape")
         try:
             return await self._run(data, touches=sql)
-        except MySQLError as exc:
-            renamed = as_database_error(exc)
-            assert renamed is not None  # every MySQLError has a name of ours
-            raise renamed from exc
         except Exception as exc:
-            # Row W: anything else means that driver and server no longer agree on what comes next.
-            self.abort()
-            raise ConnectionLost("the answer could not be read", sent=True) from exc
+            raise self._named(exc) from exc
 
     async def stream(self, sql: str, args: Any = None) -> AsyncGenerator[tuple[Any, ...], None]:
         """Send one statement and yield its rows as they come, holding one at a time.
@@ -403,10 +404,20 @@ class Connection(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyp
                 row = await result._read_rowdata_packet_unbuffered()
                 if row is not None:
                     yield row
-        except MySQLError as exc:
-            renamed = as_database_error(exc)
-            assert renamed is not None  # every MySQLError has a name of ours
-            raise renamed from exc
+        except Exception as exc:
+            raise self._named(exc) from exc
+
+    def _named(self, exc: Exception) -> DatabaseError:
+        """Our name for what went wrong in the middle of a statement (row W).
+
+        Anything but an error of the driver's own means that it and the server no longer agree on
+        what comes next: that connection is of no more use.
+        """
+        error = as_database_error(exc)
+        if error is None:
+            self.abort()
+            error = ConnectionLost("the answer could not be read", sent=True)
+        return error
 
     def _escaped(self, args: Any) -> Any:
         if isinstance(args, tuple | list):
