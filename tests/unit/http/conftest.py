@@ -1,4 +1,4 @@
-"""What wraps a request runs in virtual time."""
+"""Unit tests of the web's side run in virtual time, too."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
