@@ -15,6 +15,8 @@ from quart_app.mysql.errors import DatabaseError
 ROUND_TRIPS = 20
 # All questions together; a server that is slower than that has said enough.
 TIMEOUT = 15.0
+# A closed connection's socket gets this long to be gone.
+GOODBYE = 1.0
 CLIENT_SSL = 0x0800
 
 _VARIABLES = "SHOW VARIABLES"
@@ -38,6 +40,7 @@ async def collect(config: ConnectConfig, endpoint: Endpoint) -> Facts:
             return await _ask(connection, endpoint, took)
     finally:
         connection.quit()
+        await connection.wait_gone(GOODBYE)
 
 
 async def _ask(connection: Connection, endpoint: Endpoint, took: float) -> Facts:

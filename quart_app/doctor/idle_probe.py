@@ -19,6 +19,8 @@ from quart_app.mysql.driver import Connection
 # A ping that is not answered by then will not be.
 PING_TIMEOUT = 3.0
 TICK = 0.1
+# A closed connection's socket gets this long to be gone.
+GOODBYE = 1.0
 BUSY_EVERY = 1.0
 ERROR_MARK, GOODBYE_ERRNO = 0xFF, 4031
 
@@ -76,20 +78,19 @@ class IdleProbe:
             asyncio.create_task(self._report(began), name="doctor-progress"),
         ]
         try:
-            tries = await self._measure(began)
+            tries = await self._measure()
             self._done.set()
             await asyncio.wait(companions)
         finally:
             for task in companions:
                 task.cancel()
             await asyncio.gather(*companions, return_exceptions=True)
-            busy.abort()
+            await _dismiss(busy)
         return conclude(tries, certain=not self._busy_lost)
 
-    async def _measure(self, began: float) -> list[Try]:
+    async def _measure(self) -> list[Try]:
         tries = await self._round(ladder(self._up_to))
-        left = self._up_to - (asyncio.get_running_loop().time() - began) + self._ping_timeout
-        finer = refinement(conclude(tries), left=left)
+        finer = refinement(conclude(tries), up_to=self._up_to)
         if finer:
             tries += await self._round(finer)
         return tries
@@ -100,7 +101,7 @@ class IdleProbe:
             patients = []
             for idle in idles:  # one after another: a burst of logins may itself be refused
                 patients.append(await self._admit(idle))
-                stack.callback(patients[-1].connection.abort)
+                stack.push_async_callback(_dismiss, patients[-1].connection)
             tries: list[Try] = []
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._watch(patient)) for patient in patients]
@@ -174,6 +175,11 @@ class IdleProbe:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._done.wait()
+
+
+async def _dismiss(connection: Connection) -> None:
+    connection.abort()
+    await connection.wait_gone(GOODBYE)
 
 
 def _how(reader: asyncio.StreamReader) -> How:

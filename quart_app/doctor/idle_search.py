@@ -67,9 +67,9 @@ def ladder(up_to: float) -> list[float]:
     return [idle for idle in lower if idle >= SHORTEST] + upper
 
 
-def refinement(answer: Answer, *, left: float) -> list[float]:
-    """The idle times of the second round: between what held and what did not, if time is *left*."""
-    if answer.dropped is None or answer.dropped > left or answer.how is not How.SILENCE:
+def refinement(answer: Answer, *, up_to: float) -> list[float]:
+    """The idle times of the second round: between what held and what did not, if time is left."""
+    if answer.dropped is None or answer.dropped > up_to / 2 or answer.how is not How.SILENCE:
         return []
     step = (answer.dropped - answer.held) / (REFINED + 1)
     return [answer.held + step * number for number in range(1, REFINED + 1)]

@@ -33,7 +33,7 @@ def test_two_rounds_take_no_longer_than_asked(up_to: float, share: float) -> Non
     tries = [Try(idle=i, how=How.SILENCE if i >= limit else None) for i in ladder(up_to)]
     first = conclude(tries)
     assert first.dropped is not None
-    finer = refinement(first, left=up_to - first.dropped)
+    finer = refinement(first, up_to=up_to)
     assert not finer or first.dropped + max(finer) <= up_to
     answer = conclude(tries + [Try(idle=i, how=How.SILENCE if i >= limit else None) for i in finer])
     assert answer.dropped is not None
@@ -56,10 +56,10 @@ def test_a_longer_one_that_held_does_not_count() -> None:
 
 
 def test_what_is_told_at_once_needs_no_second_round() -> None:
-    assert refinement(Answer(held=1, dropped=2, how=How.FIN), left=100) == []
-    assert refinement(Answer(held=1), left=100) == []
-    assert refinement(Answer(held=1, dropped=2, how=How.SILENCE), left=1) == []
-    assert refinement(Answer(held=1, dropped=2, how=How.SILENCE), left=2)[3] == 1.5
+    assert refinement(Answer(held=1, dropped=2, how=How.FIN), up_to=100) == []
+    assert refinement(Answer(held=1), up_to=100) == []
+    assert refinement(Answer(held=1, dropped=2, how=How.SILENCE), up_to=3) == []
+    assert refinement(Answer(held=1, dropped=2, how=How.SILENCE), up_to=4)[3] == 1.5
 
 
 MEANT = [
