@@ -5,17 +5,19 @@ from quart import Quart
 from quart_app import logs
 from quart_app.cities.views import blueprint as cities
 from quart_app.extension import QuartMySQL
-from quart_app.http import auth, deadline, problems, reconnect, request_id
+from quart_app.http import auth, deadline, idempotency, problems, reconnect, request_id
 from quart_app.http.health import blueprint as health
 from quart_app.http.ids import IdConverter
+from quart_app.http.lean import LeanQuart
 from quart_app.pages import openapi
 from quart_app.pages.views import blueprint as pages
 from quart_app.settings import Settings
+from quart_app.students.views import blueprint as students
 
 
 def create_app(settings: Settings) -> Quart:
     """Make the app; it opens its connections when it is served."""
-    app = Quart("quart_app", static_folder=None)
+    app = LeanQuart("quart_app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_content_length_bytes
     app.url_map.converters["id"] = IdConverter
 
@@ -23,12 +25,14 @@ def create_app(settings: Settings) -> Quart:
 
     problems.install(app)
     auth.install(app, tokens=settings.tokens)
+    idempotency.install(app)
     reconnect.install(app)
     deadline.install(app, timeout=settings.request_timeout)
     access_log = logs.AccessLog(settings.log_format) if settings.access_log else None
     request_id.install(app, access_log=access_log)
 
     app.register_blueprint(cities)
+    app.register_blueprint(students)
     app.register_blueprint(health)
     app.register_blueprint(pages)
     openapi.install(app)
