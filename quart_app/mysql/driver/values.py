@@ -1,0 +1,61 @@
+"""What a connection tells about itself and about an answer: plain values."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from quart_app.mysql.reply import Kind
+
+
+class Condition(Enum):
+    """What a connection needs before somebody else may have it.
+
+    CLEAN     nothing
+    SNAPSHOT  a ROLLBACK: reads under autocommit=0 left a view open
+    DIRTY     COM_RESET_CONNECTION: variables, locks, temporary tables or the database were changed
+    UNUSABLE  to be closed: lost, evicted, a transaction left open, or results left unread
+    """
+
+    CLEAN = "clean"
+    SNAPSHOT = "snapshot"
+    DIRTY = "dirty"
+    UNUSABLE = "unusable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInfo:
+    """What the server said of itself when the connection was made.
+
+    *identity* tells two servers behind one address apart; *wait_timeout* is in seconds.
+    """
+
+    identity: str = ""
+    version: str = ""
+    is_mariadb: bool = False
+    thread_id: int = 0
+    wait_timeout: float = 28800.0
+    max_allowed_packet: int = 1 << 24
+    read_only: bool = False
+
+
+class Result:
+    """What one statement answered. *rows* are tuples; *insert_id* is 0 where there is none.
+
+    *kinds* are the columns' types: the protocol's numbers of type and character set.
+    """
+
+    __slots__ = ("affected_rows", "columns", "insert_id", "kinds", "rows")
+
+    def __init__(
+        self,
+        rows: list[tuple[Any, ...]],
+        columns: tuple[str, ...],
+        affected_rows: int,
+        insert_id: int,
+        kinds: tuple[Kind, ...] = (),
+    ) -> None:
+        self.kinds = kinds
+        self.rows = rows
+        self.columns = columns
+        self.affected_rows = affected_rows
+        self.insert_id = insert_id
