@@ -79,7 +79,7 @@ def migrate(status: bool, wait: float) -> None:
 @main.command()
 @click.option("--force", is_flag=True, help="Write everything again, also if it is there.")
 def seed(force: bool) -> None:
-    """Load the world's cities and countries. May be interrupted, and run again at any time."""
+    """Load the world's cities, and students. May be interrupted, and run again at any time."""
     settings = _settings()
     with _reported():
         _seed(settings, force=force)
@@ -169,17 +169,20 @@ def _migrate(settings: Settings, *, status: bool = False, wait: float = 60.0) ->
 
 
 def _seed(settings: Settings, *, force: bool = False) -> None:
-    from quart_app.cities.seed import Seeding  # noqa: PLC0415
+    from quart_app.cities.seed import Seeding as Cities  # noqa: PLC0415
     from quart_app.mysql.pool import Pool  # noqa: PLC0415
     from quart_app.mysql.session import Session  # noqa: PLC0415
+    from quart_app.students.seed import Seeding as Students  # noqa: PLC0415
 
     async def load() -> int:
         async with Pool(settings.connect, settings.pool) as pool:
             await pool.wait(timeout=settings.connect_timeout)
-            return await seeding.load(Session(pool), report=bar.update, force=force)
+            session = Session(pool)
+            return sum([await part.load(session, report=bar.update, force=force) for part in parts])
 
-    seeding = Seeding()
-    with click.progressbar(length=seeding.total, label="cities and countries") as bar:
+    parts = (Cities(), Students())
+    total = sum(part.total for part in parts)
+    with click.progressbar(length=total, label="cities, countries, students") as bar:
         written = asyncio.run(load())
     click.echo(f"loaded {written} rows" if written else "the data is there already")
 

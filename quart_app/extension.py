@@ -88,6 +88,11 @@ class QuartMySQL(Session):
         return Pool(self._connect, self._pool_config, observer=self._observer)
 
 
+def session_of(app: Quart) -> QuartMySQL:
+    """Get *app*'s extension."""
+    return cast("QuartMySQL", app.extensions[EXTENSION])
+
+
 def current_session() -> QuartMySQL:
     """Get the extension of the app that handles the current request."""
     return cast("QuartMySQL", current_app.extensions[EXTENSION])

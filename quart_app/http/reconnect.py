@@ -8,7 +8,7 @@ Idempotency-Key, and one that is proven to have changed nothing. Never one that 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import nullcontext
 from enum import Enum
 from typing import ParamSpec, TypeVar
@@ -19,7 +19,7 @@ from quart.globals import request_ctx
 from quart.typing import ResponseReturnValue
 from quart.wrappers.request import Body
 
-from quart_app.extension import current_session
+from quart_app.extension import session_of
 from quart_app.http.problems import (
     OUTCOME_UNKNOWN,
     SAFE_METHODS,
@@ -54,7 +54,6 @@ KEPT_BODY_BYTES = 64 * 1024
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Dispatch = Callable[[RequestContext | None], Awaitable[ResponseReturnValue]]
 
 
 class Replay(Enum):
@@ -108,29 +107,27 @@ class ReplayableBody(Body):
         return self._whole
 
 
-class _ReplayableRequest(Request):
-    body_class = ReplayableBody
-
-
 def install(app: Quart, *, max_held: int = MAX_HELD) -> None:
     """Protect every handler of *app*. Install it before ``deadline``, which limits it."""
-    app.request_class = _ReplayableRequest
-    middleware = Reconnect(app.dispatch_request, max_held=max_held)
+    name, kept = "ReplayableRequest", {"body_class": ReplayableBody}
+    app.request_class = type(name, (app.request_class,), kept)  # type: ignore[assignment] # it is one
+    middleware = Reconnect(app, max_held=max_held)
     app.dispatch_request = middleware.dispatch  # type: ignore[assignment,method-assign] # no hook
 
 
 class Reconnect:
     """Runs handlers, and runs them again."""
 
-    def __init__(self, dispatch: Dispatch, *, max_held: int = MAX_HELD) -> None:
-        self._dispatch = dispatch
+    def __init__(self, app: Quart, *, max_held: int = MAX_HELD) -> None:
+        self._app = app
+        self._dispatch = app.dispatch_request
         self._max_held = max_held
         self._policy = RetryPolicy()
         self.held = 0
 
     async def dispatch(self, context: RequestContext | None = None) -> ResponseReturnValue:
         """Handle a request; after a fault of the database that may pass, handle it again."""
-        case = _Case((context or request_ctx).request)
+        case = _Case(self._app, (context or request_ctx).request)
         try:
             with case.journal():
                 return await self._dispatch(context)
@@ -178,15 +175,25 @@ class Reconnect:
 class _Case:
     """What is known about one request."""
 
-    __slots__ = ("_generation", "_journal", "_pool", "changed_before", "intent", "request")
+    __slots__ = (
+        "_declared",
+        "_generation",
+        "_journal",
+        "_pool",
+        "_request",
+        "changed_before",
+        "intent",
+    )
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self._pool = current_session().pool
+    def __init__(self, app: Quart, request: Request) -> None:
+        self._request = request
+        self._pool = session_of(app).pool
         self._generation = self._pool.generation
         self._journal: Journal | None = None
         self.changed_before = False
-        self.intent = _intent(request)
+        view = app.view_functions.get(request.endpoint or "")
+        self._declared: Replay | None = getattr(view, "quart_app_replay", None)
+        self.intent = _intent(request, self._declared)
 
     def journal(self) -> Journal | nullcontext[None]:
         """Keep a new record of what is sent; a request that only reads needs none."""
@@ -208,11 +215,9 @@ class _Case:
 
     def may_run_again(self) -> bool:
         """Tell whether running it again can do no harm, and is possible."""
-        if _declared(self.request) is Replay.NEVER or (
-            self.intent is Intent.WRITE and self.changed
-        ):
+        if self._declared is Replay.NEVER or (self.intent is Intent.WRITE and self.changed):
             return False
-        body = self.request.body
+        body = self._request.body
         return not isinstance(body, ReplayableBody) or body.rewind()
 
     def attempts(self, policy: RetryPolicy) -> Attempts:
@@ -221,18 +226,13 @@ class _Case:
         return attempts
 
 
-def _intent(request: Request) -> Intent:
+def _intent(request: Request, declared: Replay | None) -> Intent:
     if request.method in SAFE_METHODS:
         return Intent.READ
     if request.method in IDEMPOTENT_METHODS:
         return Intent.IDEMPOTENT
-    carries_key = _declared(request) is Replay.KEYED and KEY_HEADER in request.headers
+    carries_key = declared is Replay.KEYED and KEY_HEADER in request.headers
     return Intent.IDEMPOTENT if carries_key else Intent.WRITE
-
-
-def _declared(request: Request) -> Replay | None:
-    view = request_ctx.app.view_functions.get(request.endpoint or "")
-    return getattr(view, "quart_app_replay", None)
 
 
 def _phase(error: DatabaseError) -> Phase:
