@@ -8,7 +8,7 @@ from aiomysql.connection import MySQLResult
 from aiomysql.utils import _ConnectionContextManager
 from pymysql.connections import TEXT_TYPES
 from pymysql.constants import COMMAND, CR, FIELD_TYPE
-from pymysql.converters import through
+from pymysql.converters import escape_bytes, through
 from pymysql.err import InterfaceError, InternalError, MySQLError, OperationalError
 from pymysql.protocol import (
     EOFPacketWrapper,
@@ -150,6 +150,10 @@ class Connection(Wire):
             self.abort()
             error = ConnectionLost("the answer could not be read", sent=True)
         return error
+
+    def escape(self, obj: Any) -> Any:
+        """Write a value as SQL. aiomysql's own fails on bytes since PyMySQL 1.2."""
+        return escape_bytes(obj) if isinstance(obj, bytes) else super().escape(obj)
 
     def _escaped(self, args: Any) -> Any:
         if isinstance(args, tuple | list):
