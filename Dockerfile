@@ -24,11 +24,13 @@ FROM python:3.13-slim
 ENV PATH=/opt/app/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    LOGNAME=quart-app \
     QUART_APP_BIND=0.0.0.0:8000 \
     QUART_APP_LOG_FORMAT=json
 COPY --from=build /opt/app /opt/app
 COPY hypercorn.toml /srv/
 WORKDIR /srv
+# LOGNAME: aiomysql asks for the user's name when it is imported, and a number alone has none.
 # A number, so that Kubernetes' runAsNonRoot can see that it is not root. Nothing is ever written.
 USER 10001:10001
 EXPOSE 8000

@@ -36,6 +36,17 @@ def docker(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def logs(name: str) -> str:
+    """Return what a container wrote, both streams as one."""
+    return subprocess.run(
+        ["docker", "logs", name],  # noqa: S607
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    ).stdout
+
+
 class Container:
     """A container of our image on this machine's network, locked down as far as it goes."""
 
@@ -52,7 +63,8 @@ class Container:
         deadline = time.monotonic() + PATIENCE
         last: object = None
         while last != status:
-            assert time.monotonic() < deadline, f"{last!r}\n{self.log}"
+            alive = self.inspect(".State.Running") and time.monotonic() < deadline
+            assert alive, f"{last!r}\n{self.log}"
             try:
                 last = httpx.get(self.url + path).status_code
             except httpx.TransportError as error:
@@ -66,7 +78,7 @@ class Container:
     @property
     def log(self) -> str:
         """What it wrote."""
-        return docker("logs", self.name)
+        return logs(self.name)
 
     def remove(self) -> None:
         """Let nothing be left of it."""
