@@ -321,7 +321,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
             self._writer.write(struct.pack("<iB", 1, COMMAND.COM_QUIT))
         transport = self._writer.transport
         self.close()
-        if transport.get_extra_info("ssl_object") is not None:
+        if self._secure:  # not asked of the transport: asyncio's for TLS, closed twice, raises
             self._loop.call_later(1.0, transport.abort)  # a frozen peer answers no TLS goodbye
 
     async def wait_gone(self, timeout: float) -> None:
