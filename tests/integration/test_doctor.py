@@ -15,8 +15,8 @@ from quart_app.doctor.idle_search import Answer, How
 from quart_app.local_server import LocalServer
 from quart_app.mysql.config import ConnectConfig, Endpoint
 from quart_app.testing.servers import Server
+from quart_app.torture.cuts import Cut
 from tests.support.forgetful import ForgetfulProxy
-from tests.support.proxy import Cut
 
 pytestmark = pytest.mark.mysql
 

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from tests.support.proxy import Cut, Direction, FaultProxy, _Link
+from quart_app.torture.cuts import Cut, Direction
+from quart_app.torture.proxy import FaultProxy, Link
 
 
 class ForgetfulProxy(FaultProxy):
@@ -15,7 +16,7 @@ class ForgetfulProxy(FaultProxy):
 
     async def _pump(
         self,
-        link: _Link,
+        link: Link,
         direction: Direction,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
@@ -32,7 +33,7 @@ class ForgetfulProxy(FaultProxy):
         finally:
             forwarding.cancel()
 
-    def _wind_up(self, link: _Link) -> None:
+    def _wind_up(self, link: Link) -> None:
         previous = _clocks.pop(link, None)
         if previous is not None:
             previous.cancel()
@@ -48,4 +49,4 @@ class ForgetfulProxy(FaultProxy):
         await super().stop()
 
 
-_clocks: dict[_Link, asyncio.TimerHandle] = {}
+_clocks: dict[Link, asyncio.TimerHandle] = {}

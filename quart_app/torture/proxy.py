@@ -1,20 +1,18 @@
-"""A TCP relay before a real server that breaks the network in named ways.
-
-Works by itself in the test's loop, or in a thread of its own (``ThreadedProxy``) for tests that
-block. Packet boundaries can only be found on connections without TLS.
-"""
+"""A TCP relay before a real server that breaks the network in named ways, in the running loop."""
 
 import asyncio
+import random
 import socket
 import struct
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Self, TypeVar
+from typing import Self
 
-T = TypeVar("T")
+from quart_app.torture.cuts import Cut, Direction, Plan, Tracker, apply, asks
+
+FLUSH = 0.02
 
 
 class Mode(Enum):
@@ -36,62 +34,14 @@ class Mode(Enum):
     SLOW = "slow"
 
 
-class Direction(Enum):
-    """Which way bytes go."""
-
-    TO_SERVER = "to server"
-    TO_CLIENT = "to client"
-
-
-class Cut(Enum):
-    """How a cut connection ends."""
-
-    FIN = "fin"
-    RST = "rst"
-    SILENCE = "silence"
-
-
-@dataclass(slots=True)
-class _Plan:
-    """Cut after *packets* whole packets and *bytes_* more."""
-
-    packets: int
-    bytes_: int
-    how: Cut
-
-
-@dataclass(slots=True)
-class _Tracker:
-    """Follows the packet headers of one direction."""
-
-    header: bytes = b""
-    missing: int = 0
-
-    def until_boundary(self, data: bytes) -> int | None:
-        """How many bytes of *data* end the packet under way; None if it does not end there."""
-        used = 0
-        if self.missing == 0:
-            used = min(4 - len(self.header), len(data))
-            self.header += data[:used]
-            if len(self.header) < 4:
-                return None
-            self.missing = struct.unpack("<I", self.header[:3] + b"\0")[0]
-        body = min(self.missing, len(data) - used)
-        self.missing -= body
-        if self.missing:
-            return None
-        self.header = b""
-        return used + body
-
-
 @dataclass(slots=True, eq=False)
-class _Link:
+class Link:
     """One relayed connection."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter | None = None
-    plans: dict[Direction, _Plan] = field(default_factory=dict)
-    trackers: dict[Direction, _Tracker] = field(default_factory=dict)
+    plans: dict[Direction, Plan] = field(default_factory=dict)
+    trackers: dict[Direction, Tracker] = field(default_factory=dict)
     silent: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -116,12 +66,18 @@ class _Link:
 class FaultProxy:
     """Relays 127.0.0.1:*port* to the server; see ``Mode`` and ``cut``."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self, host: str, port: int, *, listen: str = "127.0.0.1", rng: random.Random | None = None
+    ) -> None:
         self._target = (host, port)
+        self._listen = listen
+        self._rng = rng or random.Random()  # noqa: S311 # no secret
+        self._lost: tuple[bytes, Cut, float] | None = None
+        self.struck = 0
         self._listener: asyncio.Server | None = None
-        self._links: set[_Link] = set()
+        self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._plans: dict[Direction, _Plan] = {}
+        self._plans: dict[Direction, Plan] = {}
         self.mode = Mode.PASS
         self.latency = 0.05
         self.bytes_per_second = 100_000.0
@@ -136,7 +92,7 @@ class FaultProxy:
 
     async def start(self) -> None:
         """Listen, on the same port as before if there was one."""
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._listener = await asyncio.start_server(self._accept, self._listen, self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -174,12 +130,20 @@ class FaultProxy:
         Counted from now, on the connections that exist and on those to come, once each. None of
         either towards the client: the server reads and executes, its answer is lost.
         """
-        self._plans[direction] = _Plan(packets, bytes_, how)
+        self._plans[direction] = plan = Plan(packets, bytes_, how)
         for link in self._links:
-            link.plans[direction] = _Plan(packets, bytes_, how)
+            link.plans[direction] = plan.copy()
+
+    def lose_answers(self, statement: bytes, how: Cut, *, share: float = 1.0) -> None:
+        """Let *statement* through from now on, and cut the connection in the place of its answer.
+
+        Of all such statements *share* are struck, by this proxy's random numbers.
+        """
+        self._lost = (statement, how, share)
 
     def mend(self) -> None:
-        """Forget the cuts planned."""
+        """Forget the cuts planned and the answers to lose."""
+        self._lost = None
         self._plans.clear()
         for link in self._links:
             link.plans.clear()
@@ -198,9 +162,7 @@ class FaultProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        link = _Link(
-            writer, plans={way: _Plan(p.packets, p.bytes_, p.how) for way, p in self._plans.items()}
-        )
+        link = Link(writer, plans={way: plan.copy() for way, plan in self._plans.items()})
         self._links.add(link)
         self.accepted += 1
         self.most_open = max(self.most_open, self.open)
@@ -214,7 +176,7 @@ class FaultProxy:
             self._links.discard(link)
             self._tasks.discard(task)
 
-    async def _relay(self, link: _Link, from_client: asyncio.StreamReader) -> None:
+    async def _relay(self, link: Link, from_client: asyncio.StreamReader) -> None:
         if self.mode is Mode.RESET:
             link.end(Cut.RST)
             return
@@ -235,15 +197,17 @@ class FaultProxy:
 
     async def _pump(
         self,
-        link: _Link,
+        link: Link,
         direction: Direction,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        tracker = link.trackers.setdefault(direction, _Tracker())
+        tracker = link.trackers.setdefault(direction, Tracker())
         while data := await reader.read(65536):
             await self._delay(len(data))
-            allowed, how = _apply(link.plans.get(direction), tracker, data)
+            if direction is Direction.TO_SERVER:
+                self._strike(link, data)
+            allowed, how = apply(link.plans.get(direction), tracker, data)
             if not link.silent:
                 writer.write(data[:allowed])
                 await writer.drain()
@@ -251,11 +215,17 @@ class FaultProxy:
                 link.plans.pop(direction, None)
                 await self._end_after_flush(link, how)
 
-    async def _end_after_flush(self, link: _Link, how: Cut) -> None:
+    def _strike(self, link: Link, data: bytes) -> None:
+        if self._lost is None:
+            return
+        statement, how, share = self._lost
+        if asks(statement, data) and self._rng.random() < share:
+            self.struck += 1
+            link.plans[Direction.TO_CLIENT] = Plan(0, 0, how)
+
+    async def _end_after_flush(self, link: Link, how: Cut) -> None:
         if how is Cut.RST:
-            await asyncio.sleep(
-                0.02
-            )  # let the client read what was let through before the RST discards it
+            await asyncio.sleep(FLUSH)  # the RST would discard what the client did not read yet
         link.end(how)
 
     async def _delay(self, size: int) -> None:
@@ -263,26 +233,7 @@ class FaultProxy:
             await asyncio.sleep(self.latency + size / self.bytes_per_second)
 
 
-def _apply(plan: _Plan | None, tracker: _Tracker, data: bytes) -> tuple[int, Cut | None]:
-    """How many bytes of *data* may pass, and how the connection then ends, if it does."""
-    position = 0
-    while plan is not None and plan.packets > 0:
-        step = tracker.until_boundary(data[position:])
-        if step is None:
-            return len(data), None
-        position += step
-        plan.packets -= 1
-    if plan is not None:
-        if len(data) - position >= plan.bytes_:
-            return position + plan.bytes_, plan.how
-        plan.bytes_ -= len(data) - position
-        return len(data), None
-    while position < len(data):
-        position += tracker.until_boundary(data[position:]) or len(data)
-    return len(data), None
-
-
-async def _until_one_ends(*ways: Coroutine[Any, Any, None]) -> None:
+async def _until_one_ends(*ways: Coroutine[object, object, None]) -> None:
     tasks = [asyncio.ensure_future(way) for way in ways]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -296,44 +247,3 @@ def _set_linger(writer: asyncio.StreamWriter) -> None:
     raw = writer.get_extra_info("socket")
     with suppress(OSError):  # already closed
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-class ThreadedProxy:
-    """A ``FaultProxy`` in its own thread, for tests that block."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="fault-proxy", daemon=True
-        )
-        self.proxy = FaultProxy(host, port)
-
-    @property
-    def port(self) -> int:
-        """Where the proxy listens."""
-        return self.proxy.port
-
-    def switch(self, mode: Mode) -> None:
-        """As ``FaultProxy.switch``."""
-        self.do(lambda: self.proxy.switch(mode))
-
-    def do(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run *work* in the proxy's loop."""
-
-        async def call() -> T:
-            return await work()
-
-        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
-
-    @contextmanager
-    def running(self) -> Iterator["ThreadedProxy"]:
-        """Listen for as long as the block runs."""
-        self._thread.start()
-        try:
-            self.do(self.proxy.start)
-            yield self
-        finally:
-            self.do(self.proxy.stop)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
-            self._loop.close()
