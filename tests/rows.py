@@ -3,6 +3,8 @@
 Exit status 1 if a row has no test. Nothing is run; the tests are only collected.
 """
 
+import contextlib
+import io
 import sys
 from collections import defaultdict
 
@@ -55,8 +57,8 @@ class _Collector:
 def collect() -> dict[str, list[str]]:
     """Return the tests of each row."""
     collector = _Collector()
-    arguments = ["--collect-only", "-qq", "--no-summary", "--no-header", "-p", "no:randomly"]
-    status = pytest.main([*arguments, "-p", "no:terminal"], plugins=[collector])
+    with contextlib.redirect_stdout(io.StringIO()):
+        status = pytest.main(["--collect-only", "-p", "no:randomly"], plugins=[collector])
     if status != pytest.ExitCode.OK:
         message = f"the tests could not be collected ({status!r})"
         raise RuntimeError(message)

@@ -67,6 +67,7 @@ async def test_ten_thousand_waiters_on_eight_connections_are_served_in_order() -
         assert len(driver.opened) == 8
 
 
+@pytest.mark.row("A")
 async def test_minimum_is_opened_at_once_and_in_parallel() -> None:
     driver = FakeDriver()
     driver.connect_always = slow(1)
@@ -78,6 +79,7 @@ async def test_minimum_is_opened_at_once_and_in_parallel() -> None:
         assert pool.size == pool.freesize == 16
 
 
+@pytest.mark.row("A")
 async def test_acquires_are_served_while_another_connect_hangs() -> None:
     driver = FakeDriver()
     driver.connects.extend([HANG])
@@ -102,6 +104,7 @@ async def test_waiter_gets_a_connection_that_is_released() -> None:
         assert now() - began == 2
 
 
+@pytest.mark.row("B")
 async def test_waiter_gets_a_new_connection_when_a_broken_one_is_released() -> None:
     driver = FakeDriver()
     async with open_pool(driver) as pool:
@@ -115,6 +118,7 @@ async def test_waiter_gets_a_new_connection_when_a_broken_one_is_released() -> N
         pool.release(replacement)
 
 
+@pytest.mark.row("C")
 @pytest.mark.parametrize("timeout", [0.25, 4.0])
 async def test_acquire_raises_at_its_deadline_while_connections_are_out(timeout: float) -> None:
     async with open_pool(FakeDriver(), name="cities") as pool:
@@ -129,6 +133,7 @@ async def test_acquire_raises_at_its_deadline_while_connections_are_out(timeout:
         assert pool.stats().timeouts == 1
 
 
+@pytest.mark.row("A")
 async def test_acquire_raises_at_its_deadline_while_connects_hang() -> None:
     driver = FakeDriver(connect_timeout=100)
     driver.connect_always = HANG
@@ -182,6 +187,7 @@ async def test_timeout_tells_the_last_connect_failure() -> None:
         assert caught.value.__cause__.errno == 2003
 
 
+@pytest.mark.row("C")
 async def test_full_queue_turns_callers_away_at_once() -> None:
     async with open_pool(FakeDriver(), max_waiting=2) as pool:
         connection = await borrow(pool)
@@ -220,6 +226,7 @@ async def test_refused_account_fails_every_waiter_at_once() -> None:
         assert now() - began == 0.5, "the server is not asked again at once"
 
 
+@pytest.mark.row("B")
 async def test_connection_is_lent_again_after_failures_end() -> None:
     driver = FakeDriver()
     driver.connects.extend([refused()] * 5)
@@ -256,6 +263,7 @@ async def test_acquire_that_is_never_awaited_costs_nothing() -> None:
         pool.release(await task)
 
 
+@pytest.mark.row("B")
 async def test_slot_is_not_lost_when_a_connection_dies_between_hand_off_and_turn() -> None:
     driver = FakeDriver()
     async with open_pool(driver) as pool:
@@ -270,6 +278,7 @@ async def test_slot_is_not_lost_when_a_connection_dies_between_hand_off_and_turn
         pool.release(replacement)
 
 
+@pytest.mark.row("B")
 async def test_cancelled_waiter_gives_its_hand_off_to_the_next() -> None:
     async with open_pool(FakeDriver()) as pool:
         connection = await borrow(pool)
@@ -378,6 +387,7 @@ async def test_failed_kill_does_no_harm() -> None:
         assert pool.stats().kills == 0
 
 
+@pytest.mark.row("M")
 async def test_connection_may_not_be_used_after_release() -> None:
     async with open_pool(FakeDriver()) as pool:
         connection = await borrow(pool)

@@ -54,6 +54,7 @@ async def test_acquire_that_connects(moment: Moment) -> None:
     assert await cancel_everywhere(scenario, moment=moment) >= 1
 
 
+@pytest.mark.row("B")
 @MOMENTS
 async def test_acquire_that_waits_for_another_borrower(moment: Moment) -> None:
     async def scenario(mark: Mark) -> None:

@@ -34,6 +34,7 @@ async def test_close_waits_for_borrowers() -> None:
     assert_closed(pool, driver)
 
 
+@pytest.mark.row("Q")
 async def test_close_ends_connections_under_borrowers_that_take_too_long() -> None:
     driver = FakeDriver()
     pool = await opened(driver, close_timeout=2.0)
@@ -46,6 +47,7 @@ async def test_close_ends_connections_under_borrowers_that_take_too_long() -> No
     pool.release(connection)
 
 
+@pytest.mark.row("Q")
 async def test_close_lets_every_waiter_know() -> None:
     driver = FakeDriver()
     pool = await opened(driver)
@@ -207,6 +209,7 @@ async def test_wait_closed_before_close_raises() -> None:
     await pool.close()
 
 
+@pytest.mark.row("Q")
 async def test_cancelled_close_terminates_at_once() -> None:
     driver = FakeDriver()
     pool = await opened(driver)

@@ -27,6 +27,7 @@ async def use(pool: Pool, seconds: float = 0.0) -> None:
 # -- death -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("H")
 async def test_idle_connection_that_dies_is_replaced_at_once_up_to_the_minimum() -> None:
     driver = FakeDriver()
     async with open_pool(driver, minsize=2, maxsize=4) as pool:
@@ -307,6 +308,7 @@ async def test_invalidate_tells_why(caplog: pytest.LogCaptureFixture) -> None:
     assert "server is read-only" in caplog.text
 
 
+@pytest.mark.row("Q")
 async def test_clear_closes_what_is_idle() -> None:
     driver = FakeDriver()
     async with open_pool(driver, maxsize=2) as pool:
