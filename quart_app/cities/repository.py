@@ -32,8 +32,8 @@ _AFTER = (
 
 async def find_city_id(session: Session, name: str) -> int | None:
     """Tell the id of the most populous city of that *name*, if there is one."""
-    row = await session.fetch_first(FIND_CITY_ID, (name,))
-    return None if row is None else int(row[0])
+    rows = await session.lookup(FIND_CITY_ID)(name)
+    return int(rows[0][0]) if rows else None
 
 
 async def fetch_city(session: Session, city_id: int) -> City | None:

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import StaticPool
 
 from quart_app.mysql.config import ConnectConfig, PoolConfig
 from quart_app.mysql.pool import Pool
@@ -68,17 +68,14 @@ async def _connection(connect: ConnectConfig) -> AsyncIterator[AsyncConnection]:
 
 @asynccontextmanager
 async def _alchemy(ours: object) -> AsyncIterator[AsyncConnection]:
-    """Let SQLAlchemy work on *ours*, and close it in the end."""
+    """Let SQLAlchemy work on *ours*; it goes back to its pool open, so the engine is not disposed."""
 
     async def creator() -> object:
         return ours
 
-    engine = create_async_engine("mysql+aiomysql://", async_creator=creator, poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
-    finally:
-        await engine.dispose()
+    engine = create_async_engine("mysql+aiomysql://", async_creator=creator, poolclass=StaticPool)
+    async with engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @asynccontextmanager
