@@ -59,9 +59,12 @@ def serve(bind: str | None, workers: str | None, check: bool, worker_of: int | N
     if settings.workers == 1:
         _serve(settings, config, parent=worker_of)
         return
+    from quart_app.metrics_folder import shared_folder  # noqa: PLC0415
     from quart_app.workers import Workers  # noqa: PLC0415
 
-    sys.exit(Workers(settings.workers, numbers).run())
+    with shared_folder():
+        status = Workers(settings.workers, numbers).run()
+    sys.exit(status)
 
 
 @main.command()
@@ -170,12 +173,14 @@ def _migrate(settings: Settings, *, status: bool = False, wait: float = 60.0) ->
 
 def _seed(settings: Settings, *, force: bool = False) -> None:
     from quart_app.cities.seed import Seeding as Cities  # noqa: PLC0415
+    from quart_app.mysql.config import PoolConfig  # noqa: PLC0415
     from quart_app.mysql.pool import Pool  # noqa: PLC0415
     from quart_app.mysql.session import Session  # noqa: PLC0415
     from quart_app.students.seed import Seeding as Students  # noqa: PLC0415
 
     async def load() -> int:
-        async with Pool(settings.connect, settings.pool) as pool:
+        # No request's limits: one process waits here for another one's loading.
+        async with Pool(settings.connect, PoolConfig(name="seed", maxsize=1)) as pool:
             await pool.wait(timeout=settings.connect_timeout)
             session = Session(pool)
             return sum([await part.load(session, report=bar.update, force=force) for part in parts])

@@ -180,6 +180,8 @@ class Settings(BaseSettings):
             leak_threshold=self.leak_threshold,
             probe_timeout=self.probe_timeout,
             acquire_timeout=self.acquire_timeout,
+            # A read that is stuck on a dead connection has the other half for another one.
+            statement_timeout=self.request_timeout / 2,
         )
 
     @field_validator("maxsize")

@@ -28,7 +28,7 @@ def faults() -> tuple[str, ...]:
 
 def test_defaults_are_the_engines() -> None:
     settings = Settings.from_env()
-    assert settings.pool == PoolConfig()
+    assert settings.pool == PoolConfig(statement_timeout=settings.request_timeout / 2)
     assert settings.connect.connect_timeout == ConnectConfig().connect_timeout
     assert settings.connect.endpoints[0].port == 3307
 
