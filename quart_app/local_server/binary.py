@@ -107,7 +107,8 @@ def how_to_get_one() -> str:
 def install_command() -> str:
     """Return the command line that installs a server with this system's package manager."""
     commands = {
-        "apt-get": "sudo apt-get install -y --no-install-recommends mariadb-server-core",
+        "apt-get": "sudo apt-get install -y --no-install-recommends "
+        "mariadb-server-core mariadb-client-core",
         "dnf": "sudo dnf install -y mariadb-server",
         "apk": "sudo apk add mariadb",
         "pacman": "sudo pacman -S mariadb",
@@ -150,7 +151,10 @@ def make_data(binary: ServerBinary, data: Path, *, log: Path, keep_open: Sequenc
             check=False,
         )
     if made.returncode != 0:
-        message = f"{binary} could not make its data ({command[0]}):\n{tail(log)}"
+        message = (
+            f"{binary} could not make its data ({command[0]}):\n{tail(log)}\n"
+            f"If a part of the server is missing: {install_command()}"
+        )
         raise StartFailed(message)
     aside.rename(data)
 

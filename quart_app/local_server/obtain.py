@@ -1,7 +1,7 @@
 """Install a server from the system's packages, or say exactly what to type.
 
-For the set-up commands. It never replaces a server that is there, and the package it takes brings
-no service.
+For the set-up commands. It never replaces a server that is there, and the packages it takes are the
+bare server, without a service.
 """
 
 import os
@@ -12,7 +12,8 @@ import sys
 from quart_app.local_server.binary import ServerBinary, find_server, install_command
 from quart_app.local_server.errors import NoServerBinary
 
-PACKAGE = "mariadb-server-core"
+# The server, and what making its data needs.
+PACKAGES = ("mariadb-server-core", "mariadb-client-core")
 
 
 def obtain_server() -> ServerBinary:
@@ -49,7 +50,7 @@ def _apt_install(prefix: list[str]) -> None:
     install = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq"]
     for command in (
         [*prefix, "apt-get", "update", "-qq"],
-        [*install, "--no-install-recommends", PACKAGE],
+        [*install, "--no-install-recommends", *PACKAGES],
     ):
         sys.stderr.write(f"no MariaDB or MySQL server here; running: {' '.join(command)}\n")
         done = subprocess.run(  # noqa: S603 - fixed words

@@ -56,7 +56,9 @@ def test_server_that_is_there_is_taken(machine: Machine) -> None:
 
 def test_root_installs_the_bare_server(machine: Machine) -> None:
     assert obtain_server() == FOUND
-    assert machine.ran[-1].endswith("--no-install-recommends mariadb-server-core")
+    assert machine.ran[-1].endswith(
+        "--no-install-recommends mariadb-server-core mariadb-client-core"
+    )
     assert "sudo" not in " ".join(machine.ran)
 
 
