@@ -75,7 +75,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         Raises OperationalError 2003 on a timeout, or what the server answered. Cancelled or failed,
         it leaves no socket behind.
         """
-        self._close_reason = None
+        self._close_reason, self._heard_end = None, False
         try:
             async with asyncio.timeout(self._handshake_timeout):
                 await super()._connect()
@@ -110,13 +110,16 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
 
         def on_eof() -> None:
             feed_eof()
-            self._heard_end = True
-            self._report_lost()
+            end()
 
         def on_exception(exc: BaseException) -> None:
             set_exception(exc)
-            self._heard_end = True
-            self._report_lost()
+            end()
+
+        def end() -> None:
+            if self._reader is reader:  # not the end of a socket left behind by ping(reconnect)
+                self._heard_end = True
+                self._report_lost()
 
         self._heard_end = reader._eof or reader._exception is not None
         reader.feed_eof, reader.set_exception = on_eof, on_exception
