@@ -5,10 +5,11 @@ from quart import Quart
 from quart_app import logs
 from quart_app.cities.views import blueprint as cities
 from quart_app.extension import QuartMySQL
-from quart_app.http import auth, deadline, idempotency, problems, reconnect, request_id
+from quart_app.http import auth, deadline, idempotency, metrics, problems, reconnect, request_id, security
 from quart_app.http.health import blueprint as health
 from quart_app.http.ids import IdConverter
 from quart_app.http.lean import LeanQuart
+from quart_app.metrics import Metrics
 from quart_app.pages import openapi
 from quart_app.pages.views import blueprint as pages
 from quart_app.settings import Settings
@@ -21,7 +22,8 @@ def create_app(settings: Settings) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_content_length_bytes
     app.url_map.converters["id"] = IdConverter
 
-    QuartMySQL(app, connect=settings.connect, pool=settings.pool)
+    counted = Metrics(name=settings.pool.name)
+    QuartMySQL(app, connect=settings.connect, pool=settings.pool, observer=counted.pool)
 
     problems.install(app)
     auth.install(app, tokens=settings.tokens)
@@ -30,10 +32,13 @@ def create_app(settings: Settings) -> Quart:
     deadline.install(app, timeout=settings.request_timeout)
     access_log = logs.AccessLog(settings.log_format) if settings.access_log else None
     request_id.install(app, access_log=access_log)
+    security.install(app, request_timeout=settings.request_timeout)
+    metrics.install(app, counted)
 
     app.register_blueprint(cities)
     app.register_blueprint(students)
     app.register_blueprint(health)
+    app.register_blueprint(metrics.blueprint)
     app.register_blueprint(pages)
     openapi.install(app)
     return app

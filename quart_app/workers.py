@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from quart_app.metrics_folder import forget_worker
 from quart_app.server import SIGNALS
 
 MIN_AGE = 5.0
@@ -51,6 +52,7 @@ class Workers:
     def _reap(self) -> None:
         for worker in [worker for worker in self._started if worker.poll() is not None]:
             age = time.monotonic() - self._started.pop(worker)
+            forget_worker(worker.pid)
             if self._stopping:
                 continue
             log.error("worker %d ended with status %s", worker.pid, worker.returncode)

@@ -156,7 +156,9 @@ class Reconnect:
                         raise
                     error = again
                 else:
-                    log.warning("healed after %.3f s: %s", clock() - began, _name(first))
+                    after = clock() - began
+                    log.warning("healed after %.3f s: %s", after, _name(first))
+                    session_of(self._app).pool.observer.healed(after=after, error=first)
                     return answer
         finally:
             self.held -= 1

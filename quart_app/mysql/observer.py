@@ -74,5 +74,8 @@ class Observer:
     def batched(self, *, size: int) -> None:
         """*size* lookups went out in one statement."""
 
+    def healed(self, *, after: float, error: Exception) -> None:
+        """Work that met *error* was done again and succeeded, *after* seconds since it began."""
+
     def recovered(self, *, after: float) -> None:
         """The first connect after failures succeeded, *after* seconds since the first failure."""

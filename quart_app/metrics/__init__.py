@@ -1,0 +1,5 @@
+"""What Prometheus is told, counted so that a request hardly notices. Knows no Quart."""
+
+from quart_app.metrics.metrics import Metrics
+
+__all__ = ["Metrics"]
