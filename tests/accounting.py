@@ -205,8 +205,12 @@ async def account(
     direct = parse_database_url(url)
     await migrate(direct)
     rng, books = random.Random(seed), Books()  # noqa: S311 # faults, not secrets
-    async with _session(direct) as admin, _proxy(direct, rng) as proxy, _app(direct, proxy) as app:
-        await _prepare(admin)
+    async with (
+        open_session(direct) as admin,
+        open_proxy(direct, rng) as proxy,
+        open_app(direct, proxy) as app,
+    ):
+        await prepare(admin)
         ended, given_up = asyncio.Event(), asyncio.Event()
         crowd = asyncio.gather(
             *[
@@ -225,20 +229,24 @@ async def account(
 
 
 @asynccontextmanager
-async def _session(config: ConnectConfig) -> AsyncIterator[Session]:
+async def open_session(config: ConnectConfig) -> AsyncIterator[Session]:
+    """A session that no fault of the proxy reaches."""
     async with Pool(config, PoolConfig(name="accounting", maxsize=2)) as pool:
         yield Session(pool)
 
 
 @asynccontextmanager
-async def _proxy(config: ConnectConfig, rng: random.Random) -> AsyncIterator[FaultProxy]:
+async def open_proxy(
+    config: ConnectConfig, rng: random.Random | None = None
+) -> AsyncIterator[FaultProxy]:
+    """A proxy before the server."""
     (endpoint,) = config.endpoints
     async with FaultProxy(endpoint.host, endpoint.port, rng=rng) as proxy:
         yield proxy
 
 
 @asynccontextmanager
-async def _app(config: ConnectConfig, proxy: FaultProxy) -> AsyncIterator[Quart]:
+async def open_app(config: ConnectConfig, proxy: FaultProxy) -> AsyncIterator[Quart]:
     """The app behind the proxy, with short limits: a silence should cost seconds, not a minute."""
     through = ConnectConfig(
         endpoints=(Endpoint(host="127.0.0.1", port=proxy.port),),
@@ -262,7 +270,8 @@ async def _app(config: ConnectConfig, proxy: FaultProxy) -> AsyncIterator[Quart]
         yield app
 
 
-async def _prepare(session: Session) -> None:
+async def prepare(session: Session) -> None:
+    """Make some students and chapters."""
     for student in range(1, STUDENTS + 1):
         await session.execute("REPLACE INTO student VALUES (%s, 'x')", (student,), idempotent=True)
     for chapter in range(1, CHAPTERS + 1):
