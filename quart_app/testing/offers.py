@@ -72,8 +72,10 @@ def _container(kind: str) -> Offer:
     image = IMAGES[kind]
     missing = _why_no_docker() or _why_no_image(image)
     if missing:
-        here = f"no {kind} server program is here ({how_to_get_one()})"
-        return Offer(kind=kind, missing=f"{missing} and {here}", needs_docker=True)
+        missing += f" and no {kind} server program is here"
+        if kind == Flavour.MARIADB.value:
+            missing += f" ({how_to_get_one()})"
+        return Offer(kind=kind, missing=missing, needs_docker=True)
     return Offer(
         kind=kind, origin=f"container {image}", make=partial(_contained, image), needs_docker=True
     )

@@ -49,12 +49,18 @@ def test_machine_without_docker_uses_its_own_servers(machine: Machine) -> None:
     assert machine.origins() == ["private server /bin/mariadb", "private server /bin/mysql"]
 
 
-def test_missing_server_says_why_and_how_to_get_one(machine: Machine) -> None:
+def test_missing_server_says_why(machine: Machine) -> None:
     machine.flavours, machine.no_image = {Flavour.MARIADB}, "no image"
     mariadb, mysql = offers(None)[::-1]
     assert not mariadb.missing
-    assert mysql.missing.startswith("no image and no mysql server program is here (To get one: ")
-    assert str(mysql).startswith("mysql: none, because no image")
+    assert mysql.missing == "no image and no mysql server program is here"
+    assert str(mysql) == f"mysql: none, because {mysql.missing}"
+
+
+def test_machine_without_anything_says_how_to_get_a_server(machine: Machine) -> None:
+    machine.no_docker = "no engine"
+    mariadb, _ = offers(None)[::-1]
+    assert "no engine and no mariadb server program is here (To get one: " in mariadb.missing
 
 
 def test_given_url_is_the_only_server(machine: Machine) -> None:
