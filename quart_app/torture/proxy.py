@@ -153,6 +153,11 @@ class FaultProxy:
         for link in list(self._links):
             link.end(how)
 
+    def end_silent(self) -> None:
+        """End what was silenced: the server, and who still waits, learn of it now."""
+        for link in [link for link in self._links if link.silent]:
+            link.end(Cut.RST)
+
     def _stop_listening(self) -> None:
         if self._listener is not None:
             self._listener.close()
