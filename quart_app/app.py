@@ -5,7 +5,16 @@ from quart import Quart
 from quart_app import logs
 from quart_app.cities.views import blueprint as cities
 from quart_app.extension import QuartMySQL
-from quart_app.http import auth, deadline, idempotency, metrics, problems, reconnect, request_id, security
+from quart_app.http import (
+    auth,
+    deadline,
+    idempotency,
+    metrics,
+    problems,
+    reconnect,
+    request_id,
+    security,
+)
 from quart_app.http.health import blueprint as health
 from quart_app.http.ids import IdConverter
 from quart_app.http.lean import LeanQuart

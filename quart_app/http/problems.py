@@ -189,6 +189,8 @@ _BY_STATUS = {
     HTTPStatus.NOT_FOUND: NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
+    # What Quart makes of an error in an after_request function, which it has logged.
+    HTTPStatus.INTERNAL_SERVER_ERROR: INTERNAL,
 }
 
 

@@ -1,16 +1,12 @@
-"""Pages for people. They load nothing from another host and run no script."""
+"""Pages for people. They load nothing from another host: http/security.py holds them to it."""
 
-from quart import Blueprint, Response, current_app, render_template
+from quart import Blueprint, current_app, render_template
 from quart_schema import hide
 
 from quart_app.http import problems
 from quart_app.http.problems import ProblemError
 from quart_app.pages.openapi import document
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
 blueprint = Blueprint(
     "pages",
     __name__,
@@ -37,12 +33,3 @@ async def problem(slug: str) -> str:
     if kind is None:
         raise ProblemError(problems.NOT_FOUND, problems.NOT_FOUND.meaning)
     return await render_template("problem.html", kind=kind)
-
-
-@blueprint.after_app_request
-async def protect(response: Response) -> Response:
-    """Keep browsers from guessing types; let pages load nothing but what is ours."""
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    if response.mimetype == "text/html":
-        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    return response
