@@ -1,9 +1,10 @@
 """Lookups that share a round trip: concurrent calls of one statement go out together.
 
-No timer gathers them: a lone call goes at once, by itself. While as many statements as there are
-lanes are under way, calls queue, and the first statement to come back takes all of them along. A
-call's statement starts after the call was made, so it sees every write acknowledged before it. The
-server does the matching; nothing is compared here.
+No timer gathers them: a statement leaves when this turn of the event loop is over, so a lone call
+goes at once, by itself. While as many statements as there are lanes are under way, calls queue, and
+the first statement to come back takes all of them along. A call's statement starts after the call
+was made, so it sees every write acknowledged before it. The server does the matching; nothing is
+compared here.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 from quart_app.mysql import deadline, joining
 from quart_app.mysql.driver import Result
 from quart_app.mysql.errors import DatabaseError, QueryTimeout
+from quart_app.mysql.reply import Kind
 
 MAX_BATCH = 64
 # Two: while one is under way, the calls that arrive do not all wait for the slowest of it.
@@ -59,9 +61,10 @@ class Lookup:
         self._sql = sql
         self._parts = joining.split(sql)
         self._max_batch = max_batch
-        self._kinds: tuple[tuple[int, int], ...] | None = None  # column types of a plain answer
+        self._kinds: tuple[Kind, ...] | None = None  # column types of a plain answer
         self._queue: deque[Call] = deque()
         self._flying = 0
+        self._boarding = False
         self._impatience: asyncio.TimerHandle | None = None
         self._flights: set[asyncio.Task[None]] = set()
 
@@ -73,7 +76,7 @@ class Lookup:
         """
         if self._parts is None or self._reader.holds_connection():
             return (await self._reader.read(self._sql, args or None)).rows
-        if self._flying < LANES or self._kinds is None:
+        if self._kinds is None:
             return await self._alone(args)
         return await self._together(args)
 
@@ -97,6 +100,11 @@ class Lookup:
         loop = asyncio.get_running_loop()
         call = Call(args, loop.create_future())
         self._queue.append(call)
+        if self._flying < LANES and not self._boarding:
+            # Requests that came in the same packet, or were answered together, are handled in the
+            # same turn of the loop: leaving after it takes them all, which halves the statements.
+            self._boarding = True
+            loop.call_soon(self._depart)
         if self._impatience is None:
             self._impatience = loop.call_later(PATIENCE, self._lose_patience)
         if call.until is None:
@@ -106,6 +114,10 @@ class Lookup:
             return await call.future
         finally:
             timer.cancel()
+
+    def _depart(self) -> None:
+        self._boarding = False
+        self._take_off()
 
     def _lose_patience(self) -> None:
         self._impatience = None
@@ -189,6 +201,7 @@ class Lookup:
             if not call.future.done():
                 call.future.set_exception(exc)
         else:
+            self._reader.observe_batch(1)
             if not call.future.done():
                 call.future.set_result(result.rows)
 
