@@ -7,15 +7,14 @@ statements whose meaning in a UNION is the same as alone; unsure means no.
 
 import re
 
-_FLAGS = re.IGNORECASE | re.DOTALL
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|`[^`]*`", _FLAGS)
-_WORD = re.compile(r"[A-Za-z_]\w*|%[s(]|[();#]|--|/\*|@", _FLAGS)
+from quart_app.mysql import sqltext
+
 # Comments, variables, other results or locks: what a UNION refuses, or where text may deceive us.
 _FORBIDDEN = frozenset(
     {"UNION", "INTERSECT", "EXCEPT", "INTO", "FOR", "LOCK", "PROCEDURE", "WITH"}
     | {"SQL_CALC_FOUND_ROWS", ";", "#", "--", "/*", "@"}
 )
-_ONE_ROW = re.compile(r"\bLIMIT\s+1\s*$", _FLAGS)
+_ONE_ROW = re.compile(r"\bLIMIT\s+1\s*$", re.IGNORECASE)
 
 
 def split(sql: str) -> tuple[str, str] | None:
@@ -25,20 +24,18 @@ def split(sql: str) -> tuple[str, str] | None:
     change with the neighbours'); and what orders more than one row (a UNION promises no order).
     """
     text = sql.strip().removesuffix(";").rstrip()
-    # Same length, so that positions stay: what is quoted is neither a word nor a parenthesis.
-    plain = _QUOTED.sub(lambda match: "x" * len(match.group()), text)
-    words = [(match.group().upper(), match.start()) for match in _WORD.finditer(plain)]
+    plain = sqltext.unquoted(text)
+    words = sqltext.words(plain)
     if not words or words[0] != ("SELECT", 0):
         return None
-    outer = _outermost(words)
+    outer = sqltext.outermost(words)
     if outer is None or any(word in _FORBIDDEN for word, _ in words):
         return None
     where = next((at for word, at in outer if word == "FROM"), None)
     if where is None or any(word.startswith("%") and at < where for word, at in words):
         return None
-    ordered = any(word == "ORDER" for word, _ in outer)
-    limited = any(word == "LIMIT" for word, _ in outer)
-    if (ordered or limited) and not _ONE_ROW.search(plain):
+    limited = any(word in ("ORDER", "LIMIT") for word, _ in outer)
+    if limited and not _ONE_ROW.search(plain):
         return None
     return text[:where].rstrip(), text[where:]
 
@@ -47,18 +44,3 @@ def join(parts: tuple[str, str], count: int) -> str:
     """The statement for *count* calls; the last column is the number of the call."""
     head, tail = parts
     return " UNION ALL ".join(f"({head}, {number} {tail})" for number in range(count))
-
-
-def _outermost(words: list[tuple[str, int]]) -> list[tuple[str, int]] | None:
-    """The words outside of any parenthesis; None if those do not match."""
-    depth, outer = 0, []
-    for word, at in words:
-        if word in ("(", "%("):
-            depth += 1
-        elif word == ")":
-            depth -= 1
-        elif depth == 0:
-            outer.append((word, at))
-        if depth < 0:
-            return None
-    return outer if depth == 0 else None

@@ -614,6 +614,10 @@ class Pool:
         """Whether a caller may hope for a connection now: open, and not known to be cut off."""
         return self.is_open and self.live > 0
 
+    def slot_states(self) -> list[SlotState]:
+        """What each slot is at, in their order."""
+        return [slot.state for slot in sorted(self._slots, key=lambda slot: slot.number)]
+
     def stats(self) -> PoolStats:
         """The pool at this moment."""
         filler, upkeep = self._filler, self._upkeep

@@ -17,7 +17,7 @@ OK, LOCAL_INFILE, EOF, ERR = 0x00, 0xFB, 0xFE, 0xFF
 EOF_MAX_BYTES = 9
 
 Convert = Callable[[bytes], Any] | None
-Kind = tuple[int, int]  # numbers of type and character set
+Kind = tuple[int, int, int]  # numbers of type, character set and decimals
 Column = tuple[str, Convert, Kind]
 
 

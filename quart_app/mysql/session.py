@@ -17,6 +17,7 @@ from quart_app.mysql.classify import Intent, Phase
 from quart_app.mysql.config import RetryPolicy
 from quart_app.mysql.driver import Connection, Result
 from quart_app.mysql.errors import DatabaseError, QueryError
+from quart_app.mysql.jsonreader import JSONReader
 from quart_app.mysql.pool import Pool
 from quart_app.mysql.work import Worker
 
@@ -37,6 +38,7 @@ class Session(Worker):
     ) -> None:
         super().__init__(pool, retry, uniform=uniform)
         self._lookups: dict[str, Lookup] = {}
+        self._json = JSONReader(self)
 
     async def fetch_all(self, sql: LiteralString, args: Args = None) -> list[Row]:
         """Read all rows; tried again on another connection until the deadline."""
@@ -59,6 +61,18 @@ class Session(Worker):
         row = await self.fetch_first(sql, args)
         return row[0] if row else None
 
+    async def fetch_json(self, sql: LiteralString, args: Args = None) -> bytes:
+        """Read all rows as one JSON array of objects, in the statement's order.
+
+        The server builds the objects where it can (rowjson.py). Raises QueryError for binary
+        columns, two columns of one name, or a row that is too long for the server.
+        """
+        return ("[" + ",".join(await self._json.read(sql, args)) + "]").encode()
+
+    async def fetch_json_rows(self, sql: LiteralString, args: Args = None) -> list[str]:
+        """Read as fetch_json() does, each object by itself; for pages that need the last one."""
+        return await self._json.read(sql, args)
+
     def lookup(self, sql: LiteralString) -> Lookup:
         """A SELECT whose concurrent calls share round trips: ``rows = await db.lookup(sql)(name)``.
 
@@ -73,9 +87,12 @@ class Session(Worker):
         """Whether the running task holds one: then everything it does is done on that."""
         return self._mine() is not None
 
-    async def read(self, sql: str, args: Args) -> Result:
-        """Read as fetch_all() does, the whole Result; for text that is put together."""
-        return await self._run(sql, args, Intent.READ)
+    async def read(self, sql: str, args: Args, *, text: bool = False) -> Result:
+        """Read as fetch_all() does, the whole Result; for SQL that is put together.
+
+        With *text*, the values are strings, as the server wrote them.
+        """
+        return await self._run(sql, args, Intent.READ, text=text)
 
     def observe_batch(self, size: int) -> None:
         """Tell the observer how many lookups went out together."""
@@ -135,27 +152,27 @@ class Session(Worker):
                 self.pool.release(connection)
             await attempts.again()
 
-    async def _run(self, sql: str, args: Args, intent: Intent) -> Result:
+    async def _run(self, sql: str, args: Args, intent: Intent, *, text: bool = False) -> Result:
         held = self._mine()
         if held is not None:
-            return await self._run_held(held, sql, args)
+            return await self._run_held(held, sql, args, text=text)
         attempts = self._attempts(intent)
         while True:
             connection = await self._borrow(attempts)
             try:
                 with attempts.limit():
-                    return await connection.run(sql, args)
+                    return await connection.run(sql, args, text=text)
             except DatabaseError as error:
                 attempts.failed(error, Phase.STATEMENT, connection=connection)
             finally:
                 self.pool.release(connection)
             await attempts.again()
 
-    async def _run_held(self, held: Held, sql: str, args: Args) -> Result:
+    async def _run_held(self, held: Held, sql: str, args: Args, *, text: bool) -> Result:
         if held.transaction is not None:
             held.transaction.assume_open()
         try:
-            return await held.connection.run(sql, args)
+            return await held.connection.run(sql, args, text=text)
         except DatabaseError as error:
             self._note(held.connection, error)
             raise

@@ -36,6 +36,10 @@ class Topology:
         """Whether there is no choice: then a server is taken as it is, read-only or not."""
         return len(self.endpoints) == 1
 
+    def is_down(self, endpoint: Endpoint, now: float) -> bool:
+        """Whether it failed lately, and is tried after all others."""
+        return self._standing[endpoint].down_until > now
+
     def order(self, now: float) -> list[Endpoint]:
         """The endpoints to try: the one in use, then as configured; those that failed lately last."""
         ranked = [self.current, *(each for each in self.endpoints if each != self.current)]

@@ -109,8 +109,8 @@ class Connection(Wire):
 
     # -- statements -----------------------------------------------------------------------------
 
-    async def run(self, sql: str, args: Any = None) -> Result:
-        """Send one statement and read its whole answer.
+    async def run(self, sql: str, args: Any = None, *, text: bool = False) -> Result:
+        """Send one statement and read its whole answer; with *text*, values as the server wrote them.
 
         Waits until the ambient deadline. Raises the errors of errors.py. Cancelled while the
         server works, it closes the connection; the pool then kills the statement there.
@@ -118,7 +118,7 @@ class Connection(Wire):
         query = sql if args is None else sql % self._escaped(args)
         data = query.encode(self._encoding, "surrogateescape")
         try:
-            return await self._run(data, touches=sql)
+            return await self._run(data, touches=sql, text=text)
         except Exception as exc:
             raise self._named(exc) from exc
 
@@ -162,12 +162,12 @@ class Connection(Wire):
             return {key: self.escape(value) for key, value in args.items()}
         return self.escape(args)
 
-    async def _run(self, query: bytes, *, touches: str = "") -> Result:
+    async def _run(self, query: bytes, *, touches: str = "", text: bool = False) -> Result:
         await self._execute_command(COMMAND.COM_QUERY, query, touches=touches.encode() or query)
-        reply = await self._read_reply()
+        reply = await self._read_reply(self._text_column if text else self._column)
         more = reply.more
         while more:  # CALL ends with an OK packet of its own
-            more = (await self._read_reply()).more
+            more = (await self._read_reply(self._column)).more
         return Result(
             reply.rows,
             tuple(reply.columns),
@@ -211,10 +211,10 @@ class Connection(Wire):
 
     # -- answers --------------------------------------------------------------------------------
 
-    async def _read_reply(self) -> Reply:
+    async def _read_reply(self, column: Callable[[bytes], Column]) -> Reply:
         """Read one answer straight from the stream's buffer, whole packets at a time."""
         self._result = None
-        reply, reader = Reply(self._column, sequence=self._next_seq_id), self._reader
+        reply, reader = Reply(column, sequence=self._next_seq_id), self._reader
         try:
             while True:
                 consumed = reply.feed(bytes(reader._buffer))
@@ -253,9 +253,15 @@ class Connection(Wire):
             column = self._columns[definition] = self._read_column(definition)
         return column
 
+    def _text_column(self, definition: bytes) -> Column:
+        name, _, kind = self._column(definition)
+        binary = kind[1] == BINARY and kind[0] in TEXT_TYPES
+        return name, None if binary else _converter(self._encoding, None), kind
+
     def _read_column(self, definition: bytes) -> Column:
         field: Any = FieldDescriptorPacket(definition, self._encoding)  # its stubs lack its fields
-        decode, kind = self.decoders.get(field.type_code), (field.type_code, field.charsetnr)
+        decode = self.decoders.get(field.type_code)
+        kind = (field.type_code, field.charsetnr, field.scale)
         if decode in (int, float):
             return field.name, decode, kind
         if field.type_code == FIELD_TYPE.JSON:

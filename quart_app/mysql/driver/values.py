@@ -41,7 +41,7 @@ class ServerInfo:
 class Result:
     """What one statement answered. *rows* are tuples; *insert_id* is 0 where there is none.
 
-    *kinds* are the columns' types: the protocol's numbers of type and character set.
+    *kinds* are the columns' types: the protocol's numbers of type, character set and decimals.
     """
 
     __slots__ = ("affected_rows", "columns", "insert_id", "kinds", "rows")
