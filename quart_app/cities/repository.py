@@ -11,12 +11,17 @@ from quart_app.cities.model import City, Country, Position, Search
 from quart_app.mysql.session import Row, Session
 
 FIND_CITY_ID = "SELECT city_id FROM city WHERE city = %s ORDER BY population DESC, city_id LIMIT 1"
-_CITIES = (
-    "SELECT city.city_id, city.city, country.country, country.iso2,"
+_COLUMNS = (
+    "SELECT city.city_id, city.city, country.country, country.iso2 AS country_code,"
     " city.population, city.latitude, city.longitude"
-    " FROM city JOIN country ON country.country_id = city.country_id"
 )
-_CITY = _CITIES + " WHERE city.city_id = %s"
+_CITIES_OF_COUNTRY = _COLUMNS + " FROM city JOIN country ON country.country_id = city.country_id"
+# Left to itself MariaDB begins with the 250 countries and sorts all cities, at 50 ms instead of 1.
+_CITIES = (
+    _COLUMNS + " FROM city FORCE INDEX (city_name)"
+    " STRAIGHT_JOIN country ON country.country_id = city.country_id"
+)
+_CITY = _CITIES_OF_COUNTRY + " WHERE city.city_id = %s"
 _COUNTRIES = (
     "SELECT country_id, country, iso2, iso3, continent, capital, population"
     " FROM country ORDER BY country, country_id"
@@ -42,13 +47,13 @@ async def fetch_city(session: Session, city_id: int) -> City | None:
     return None if row is None else _city(row)
 
 
-async def list_cities(session: Session, search: Search, *, limit: int) -> list[City]:
-    """List at most *limit* cities in the order of Position."""
+async def list_cities(session: Session, search: Search, *, limit: int) -> list[str]:
+    """List at most *limit* cities in the order of Position, each as the JSON of a City."""
     conditions = list(_conditions(search))
     where = " WHERE " + " AND ".join(sql for sql, _ in conditions) if conditions else ""
     args = [value for _, values in conditions for value in values]
-    rows = await session.fetch_all(_CITIES + where + _ORDER, (*args, limit))
-    return [_city(row) for row in rows]
+    cities = _CITIES if search.country_code is None else _CITIES_OF_COUNTRY
+    return await session.fetch_json_rows(cities + where + _ORDER, (*args, limit))
 
 
 async def list_countries(session: Session) -> list[Country]:

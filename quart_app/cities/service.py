@@ -3,11 +3,10 @@
 from quart_app.cities import repository
 from quart_app.cities.model import (
     City,
-    CityPage,
     Country,
-    Position,
     Search,
     check_name,
+    position_of,
     write_cursor,
 )
 from quart_app.mysql.session import Session
@@ -26,16 +25,15 @@ async def fetch_city(session: Session, city_id: int) -> City | None:
     return await repository.fetch_city(session, city_id)
 
 
-async def list_cities(session: Session, search: Search) -> CityPage:
-    """List one page of the cities that *search* describes."""
+async def list_cities(session: Session, search: Search) -> tuple[list[str], str | None]:
+    """List one page of the cities that *search* describes, and the cursor of the next page.
+
+    The cities stay the JSON that the database wrote: nothing here looks at more than the last one.
+    """
     # One more than asked for tells whether there is a next page.
     found = await repository.list_cities(session, search, limit=search.limit + 1)
     page = found[: search.limit]
-    if len(found) == len(page):
-        return CityPage(cities=page, next_cursor=None)
-    last = page[-1]
-    position = Position(city=last.city, population=last.population, city_id=last.city_id)
-    return CityPage(cities=page, next_cursor=write_cursor(position))
+    return page, write_cursor(position_of(page[-1])) if len(found) > len(page) else None
 
 
 async def list_countries(session: Session) -> list[Country]:

@@ -98,7 +98,9 @@ async def list_cities() -> Response:
     hold. Send next_cursor back as cursor, with the same conditions, for the next page.
     """
     search = query.read_as(request, CityQuery).search()
-    return _json(await service.list_cities(current_session(), search))
+    cities, cursor = await service.list_cities(current_session(), search)
+    text = f'{{"cities":[{",".join(cities)}],"next_cursor":{msgspec.json.encode(cursor).decode()}}}'
+    return Response(text, content_type="application/json")
 
 
 @blueprint.get("/cities/<id:city_id>")
