@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from quart import Quart
+from quart import Quart, Response
+from quart.typing import ResponseReturnValue, ResponseTypes
 from quart_schema import (
     DataSource,
     HttpSecurityScheme,
@@ -16,6 +17,7 @@ from quart_schema import (
     Tag,
 )
 from quart_schema.typing import Model
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from quart_app import __version__
@@ -83,6 +85,17 @@ def install(app: Quart) -> None:
         conversion_preference="msgspec",
         openapi_provider_class=Provider,
     )
+    _convert_only_values(app)
+
+
+def _convert_only_values(app: Quart) -> None:
+    """Keep quart-schema's conversion away from what is a response already: most results are."""
+    converting = app.make_response
+
+    async def make_response(result: ResponseReturnValue | HTTPException) -> ResponseTypes:
+        return result if isinstance(result, Response) else await converting(result)
+
+    app.make_response = make_response  # type: ignore[method-assign] # as quart-schema does
 
 
 def document(app: Quart) -> dict[str, Any]:
