@@ -6,7 +6,7 @@ the same task (not of its child tasks) share the block's connection, and nothing
 """
 
 import random
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, LiteralString
 
@@ -18,10 +18,10 @@ from quart_app.mysql.config import RetryPolicy
 from quart_app.mysql.driver import Connection, Result
 from quart_app.mysql.errors import DatabaseError, QueryError
 from quart_app.mysql.jsonreader import JSONReader
+from quart_app.mysql.many import Args, run_many
 from quart_app.mysql.pool import Pool
 from quart_app.mysql.work import Worker
 
-Args = Sequence[object] | Mapping[str, object] | None
 Row = tuple[Any, ...]
 
 
@@ -115,9 +115,7 @@ class Session(Worker):
         """
 
         async def work(connection: Connection) -> Result:
-            async with connection.cursor() as cursor:
-                await cursor.executemany(sql, list(rows))
-                return Result([], (), cursor.rowcount, cursor.lastrowid or 0)
+            return await run_many(connection, sql, rows)
 
         return await self.run(work, idempotent=False)
 

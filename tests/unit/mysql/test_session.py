@@ -321,7 +321,7 @@ async def test_leaving_early_costs_the_connection_and_no_more() -> None:
 async def test_many_rows_go_out_in_one_transaction() -> None:
     async with scene() as play:
         await play.session.execute_many("INSERT INTO t VALUES (%s)", [(1,), (2,)])
-        assert play.work == ["BEGIN", "INSERT INTO t VALUES (1),(2)", "COMMIT"]
+        assert play.work == ["BEGIN", "INSERT INTO t VALUES (1), (2)", "COMMIT"]
 
 
 async def test_many_rows_are_all_sent_again_after_a_loss() -> None:
