@@ -1,0 +1,233 @@
+"""Lookups on a reader that is scripted: who shares a statement with whom, and whose errors are whose."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from quart_app.mysql import batch, deadline
+from quart_app.mysql.batch import LANES, MAX_BATCH, PATIENCE, Lookup
+from quart_app.mysql.driver import Result
+from quart_app.mysql.errors import ConnectionLost, QueryError, QueryTimeout
+from quart_app.mysql.reply import Kind
+
+SQL = "SELECT a FROM t WHERE b = %s"
+INT: Kind = (3, 63, 0)
+BAD = "bad"
+
+
+class Table:
+    """Answers every key with itself after a while; a bad key spoils its statement."""
+
+    def __init__(self, *, delay: float = 0.001) -> None:
+        self.delay = delay
+        self.held = False
+        self.statements: list[list[object]] = []
+        self.batches: list[int] = []
+        self.lost = 0
+        self.union_kind = INT
+        self.under_way = self.most_under_way = 0
+
+    def holds_connection(self) -> bool:
+        return self.held
+
+    def observe_batch(self, size: int) -> None:
+        self.batches.append(size)
+
+    async def read(self, sql: str, args: Sequence[object] | None) -> Result:
+        self.statements.append(list(args or ()))
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            async with asyncio.timeout_at(deadline.current()):
+                await asyncio.sleep(self.delay)
+        except TimeoutError as exc:
+            raise QueryTimeout("late") from exc
+        finally:
+            self.under_way -= 1
+        if self.lost:
+            self.lost -= 1
+            raise ConnectionLost("gone", sent=True)
+        if BAD in (args or ()):
+            raise QueryError("bad")
+        return self._answer(sql, args or ())
+
+    def _answer(self, sql: str, args: Sequence[object]) -> Result:
+        joined = " UNION ALL " in sql
+        if not joined:
+            return Result([(args[0],)], ("a",), 1, 0, (INT,))
+        numbers = [int(number) for number in re.findall(r"SELECT a, (\d+) FROM", sql)]
+        rows = [(arg, number) for arg, number in zip(args, numbers, strict=True)]
+        return Result(rows, ("a", "0"), len(rows), 0, (self.union_kind, INT))
+
+
+async def _known(table: Table) -> Lookup:
+    """A lookup that has been used once, so that its column types are known."""
+    lookup = Lookup(table, SQL)
+    assert await lookup(0) == [(0,)]
+    table.statements.clear()
+    table.batches.clear()
+    return lookup
+
+
+async def test_lone_call_runs_the_plain_statement_at_once() -> None:
+    table = Table(delay=0)
+    lookup = await _known(table)
+    before = asyncio.get_running_loop().time()
+    assert await lookup(7) == [(7,)]
+    assert asyncio.get_running_loop().time() == before
+    assert table.statements == [[7]]
+
+
+async def test_concurrent_calls_share_statements_and_each_gets_its_own_rows() -> None:
+    table = Table()
+    lookup = await _known(table)
+    answers = await asyncio.gather(*(lookup(key) for key in range(500)))
+    assert answers == [[(key,)] for key in range(500)]
+    assert sum(table.batches) == 500
+    assert len(table.statements) < 50
+    assert max(len(statement) for statement in table.statements) <= MAX_BATCH
+    assert table.most_under_way <= LANES + 1
+
+
+async def test_call_made_while_statements_are_under_way_is_in_a_later_one() -> None:
+    table = Table(delay=0.01)
+    lookup = await _known(table)
+    first = [asyncio.create_task(lookup(key)) for key in range(3)]
+    await asyncio.sleep(0.001)
+    begun = [arg for statement in table.statements for arg in statement]
+    late = asyncio.create_task(lookup(99))
+    await asyncio.gather(*first, late)
+    assert 99 not in begun
+    assert late.result() == [(99,)]
+
+
+async def test_bad_parameter_fails_only_its_own_caller() -> None:
+    table = Table()
+    lookup = await _known(table)
+    keys = [*range(10), BAD, *range(10, 20)]
+    answers = await asyncio.gather(*(lookup(key) for key in keys), return_exceptions=True)
+    for key, answer in zip(keys, answers, strict=True):
+        if key == BAD:
+            assert isinstance(answer, QueryError)
+        else:
+            assert answer == [(key,)]
+
+
+async def test_loss_that_the_session_could_not_heal_fails_those_in_that_statement() -> None:
+    table = Table()
+    lookup = await _known(table)
+    table.lost = 1
+    answers = await asyncio.gather(lookup(1), lookup(2), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ConnectionLost, ConnectionLost]
+    assert await lookup(3) == [(3,)]
+
+
+async def test_cancelled_caller_takes_nothing_from_the_others() -> None:
+    table = Table()
+    lookup = await _known(table)
+    tasks = [asyncio.create_task(lookup(key)) for key in range(10)]
+    await asyncio.sleep(0)
+    tasks[4].cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(answers.pop(4), asyncio.CancelledError)
+    assert answers == [[(key,)] for key in range(10) if key != 4]
+
+
+async def test_statement_nobody_waits_for_is_ended() -> None:
+    table = Table(delay=100.0)
+    lookup = await _known(Table(delay=0))
+    lookup._reader = table
+    tasks = [asyncio.create_task(lookup(key)) for key in range(5)]
+    await asyncio.sleep(0.001)
+    assert table.under_way
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not table.under_way
+
+
+async def test_slow_statement_holds_nobody_up_for_long() -> None:
+    table = Table(delay=60.0)
+    lookup = await _known(Table(delay=0))
+    lookup._reader = table
+    slow = [asyncio.create_task(lookup(key)) for key in range(LANES)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    more = asyncio.create_task(lookup(50))
+    await asyncio.sleep(0)
+    table.delay = 0.001
+    began = asyncio.get_running_loop().time()
+    assert await more == [(50,)]
+    assert asyncio.get_running_loop().time() - began <= PATIENCE + 0.002
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_caller_is_told_at_its_own_deadline() -> None:
+    table = Table(delay=60.0)
+    lookup = await _known(Table(delay=0))
+    lookup._reader = table
+    patient = asyncio.create_task(lookup(1))
+    await asyncio.sleep(0)
+    began = asyncio.get_running_loop().time()
+    with deadline.within(0.5), pytest.raises(QueryTimeout):
+        await lookup(2)
+    assert asyncio.get_running_loop().time() == began + 0.5
+    patient.cancel()
+    await asyncio.gather(patient, return_exceptions=True)
+
+
+async def test_union_with_other_types_than_the_statement_alone_is_not_used() -> None:
+    table = Table()
+    lookup = await _known(table)
+    table.union_kind = (253, 45, 0)
+    answers = await asyncio.gather(*(lookup(key) for key in range(5)))
+    assert answers == [[(key,)] for key in range(5)]
+    table.statements.clear()
+    await asyncio.gather(*(lookup(key) for key in range(5)))
+    assert sorted(table.statements) == [[0], [1], [2], [3], [4]]
+
+
+async def test_in_a_block_that_holds_a_connection_it_runs_alone() -> None:
+    table = Table()
+    lookup = await _known(table)
+    table.held = True
+    await asyncio.gather(*(lookup(key) for key in range(3)))
+    assert sorted(table.statements) == [[0], [1], [2]]
+
+
+async def test_what_cannot_be_joined_runs_one_by_one() -> None:
+    table = Table()
+    lookup = Lookup(table, "SELECT a, %s FROM t")
+    assert await lookup.first(1) == (1,)
+    answers = await asyncio.gather(*(lookup(key) for key in range(3)))
+    assert answers == [[(0,)], [(1,)], [(2,)]]
+    assert sorted(table.statements) == [[0], [1], [1], [2]]
+
+
+async def test_first_of_no_rows_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def empty(*_: Any) -> Result:
+        return Result([], ("a",), 0, 0, (INT,))
+
+    table = Table()
+    monkeypatch.setattr(table, "read", empty)
+    assert await Lookup(table, SQL).first(1) is None
+
+
+def test_latest_deadline_is_none_if_one_caller_has_none() -> None:
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        with deadline.until(5.0):
+            one = batch.Call((), loop.create_future())
+        with deadline.until(9.0):
+            two = batch.Call((), loop.create_future())
+        assert batch._latest([one, two]) == 9.0
+        assert batch._latest([one, two, batch.Call((), loop.create_future())]) is None
+
+    asyncio.run(check())
