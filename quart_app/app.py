@@ -18,10 +18,12 @@ from quart_app.http import (
 from quart_app.http.health import blueprint as health
 from quart_app.http.ids import IdConverter
 from quart_app.http.lean import LeanQuart
-from quart_app.metrics import Metrics
+from quart_app.metrics import Metrics, Observers
 from quart_app.pages import openapi
 from quart_app.pages.views import blueprint as pages
 from quart_app.settings import Settings
+from quart_app.status import views as status
+from quart_app.status.history import History
 from quart_app.students.views import blueprint as students
 
 
@@ -31,8 +33,9 @@ def create_app(settings: Settings) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_content_length_bytes
     app.url_map.converters["id"] = IdConverter
 
-    counted = Metrics(name=settings.pool.name)
-    QuartMySQL(app, connect=settings.connect, pool=settings.pool, observer=counted.pool)
+    counted, history = Metrics(name=settings.pool.name), History()
+    observer = Observers(counted.pool, history)
+    QuartMySQL(app, connect=settings.connect, pool=settings.pool, observer=observer)
 
     problems.install(app)
     auth.install(app, tokens=settings.tokens)
@@ -43,11 +46,13 @@ def create_app(settings: Settings) -> Quart:
     request_id.install(app, access_log=access_log)
     security.install(app, request_timeout=settings.request_timeout)
     metrics.install(app, counted)
+    status.install(app, history, counted)
 
     app.register_blueprint(cities)
     app.register_blueprint(students)
     app.register_blueprint(health)
     app.register_blueprint(metrics.blueprint)
+    app.register_blueprint(status.blueprint)
     app.register_blueprint(pages)
     openapi.install(app)
     return app

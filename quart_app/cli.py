@@ -25,6 +25,8 @@ from quart_app.tokens import Scope
 if TYPE_CHECKING:
     from hypercorn.config import Config
 
+    from quart_app.local_server import LocalServer
+
 NO_SUCH_TABLE = 1146
 # Imports within commands: each loads what it needs, and --help answers at once.
 
@@ -113,7 +115,7 @@ def dev(bind: str | None, data: Path) -> None:
                 _migrate(settings)
                 _seed(settings)
             click.echo(_greeting(settings, tokens))
-            _serve(settings, config)
+            _serve(settings, config, breakable=server)
     except LocalServerError as exc:
         _fail(str(exc))
 
@@ -140,11 +142,21 @@ def _bind(settings: Settings) -> "tuple[Config, list[int]]":
         _fail(str(exc))
 
 
-def _serve(settings: Settings, config: "Config", *, parent: int | None = None) -> None:
+def _serve(
+    settings: Settings,
+    config: "Config",
+    *,
+    parent: int | None = None,
+    breakable: "LocalServer | None" = None,
+) -> None:
     from quart_app import server  # noqa: PLC0415
     from quart_app.app import create_app  # noqa: PLC0415
+    from quart_app.status.breaking import Breaker  # noqa: PLC0415
+    from quart_app.status.views import allow_breaking  # noqa: PLC0415
 
     app = create_app(settings)
+    if breakable is not None:
+        allow_breaking(app, Breaker(breakable))
     server.run(app, config, drain_delay=settings.drain_delay, parent=parent)
 
 

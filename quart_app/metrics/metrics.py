@@ -24,6 +24,8 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.pool = PoolMetrics(self._registry, name=name)
         self.requests = RequestMetrics(self._registry)
+        # Told once a second, after everything was brought up to date.
+        self.listeners: list[Callable[[PoolStats], None]] = []
         ProcessCollector(registry=self._registry)
 
     def refresh(self, stats: PoolStats) -> None:
@@ -47,6 +49,11 @@ class Metrics:
             await asyncio.sleep(INTERVAL)
             self.requests.lagged(max(0.0, loop.time() - due))
             try:
-                self.refresh(stats())
+                self._tick(stats())
             except Exception:  # a full disk must not end it
                 log.exception("metrics could not be refreshed")
+
+    def _tick(self, stats: PoolStats) -> None:
+        self.refresh(stats)
+        for listener in self.listeners:
+            listener(stats)
