@@ -10,7 +10,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && command -v "$$p" && break; done)
 
-.PHONY: help serve test lint types check lock bench bench-quick bench-engine clean clean-data runtime dev
+.PHONY: help serve test lint types check lock bench bench-quick bench-engine docs reference clean clean-data runtime dev
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -40,7 +40,8 @@ lock: dev  ## compile the lock files anew from pyproject.toml
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q "$$@"; }; \
 	lock pyproject.toml -o requirements.txt; \
 	lock pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt; \
-	lock --group build -c requirements-dev.txt -o requirements-build.txt
+	lock --group build -c requirements-dev.txt -o requirements-build.txt; \
+	lock --group docs -c requirements-dev.txt -o requirements-docs.txt
 
 bench: dev  ## ours beside the peers: one table, one plot
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -51,8 +52,16 @@ bench-quick: dev  ## the same with fewer peers and short rounds, in under 3 minu
 bench-engine: dev  ## the pool alone, beside aiomysql's
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
+docs:  ## these pages as HTML; a warning fails
+	@$(PYTHON) scripts/bootstrap.py $(VENV)-docs docs
+	@$(VENV)-docs/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
+reference: dev  ## write the generated pages of docs/reference anew from the code
+	@$(BIN)/python -m tests.docs.reference
+
 clean:  ## remove what these commands made, but for the private database
-	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* dist build
+	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* dist build docs/_build
 
 clean-data:  ## remove the private database of `make serve`
 	rm -rf .local

@@ -1,0 +1,1 @@
+"""Before: Flask and PyMySQL, one connection for ever."""

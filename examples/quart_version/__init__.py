@@ -1,0 +1,1 @@
+"""After: Quart and the pool."""
