@@ -66,6 +66,12 @@ class Server:
             autocommit=True,
         )
 
+    def questions(self) -> int:
+        """Return how many statements the server has been asked so far, this one included."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW GLOBAL STATUS LIKE 'Questions'")
+            return int(cursor.fetchall()[0][1])
+
     def start(self) -> None:
         """Start it again after ``stop``, on the same port and data."""
         self.process = _start(self.folder, self.port)

@@ -50,7 +50,7 @@ def markdown(report: Report) -> str:
 def _cell_table(results: Results, workload: str, concurrency: int) -> str:
     head = (
         *("system", "req/s", "+-", "/ PersistentDB", "/ own no-db", "p50 ms", "p99 ms"),
-        *("app us", "db us", "failed", "conns", "RSS MiB"),
+        *("app us", "db us", "stmts", "failed", "conns", "RSS MiB"),
     )
     rows = [
         _cell_row(summary, results, concurrency)
@@ -72,6 +72,7 @@ def _cell_row(summary: Summary, results: Results, concurrency: int) -> list[str]
         _number(summary.p99_ms),
         f"{summary.app_us:.0f}",
         f"{summary.database_us:.0f}",
+        f"{summary.statements:.2f}",
         str(summary.failures),
         str(summary.connections),
         f"{summary.rss_mib:.0f}",

@@ -42,6 +42,7 @@ class Sample:
     p99_ms: float | None
     app_us: float
     database_us: float
+    statements: float
     connections: int
     rss_mib: float
 
@@ -80,9 +81,11 @@ def _measure(running: Running, server: Server, cell: Cell, number: int, seconds:
     app = proc.processes_of_session(running.session)
     database = [server.process.pid]
     look = _LookInTheMiddle(server.port, app, after=seconds / 2)
+    asked = server.questions()
     before_app, before_database = proc.cpu_seconds(app), proc.cpu_seconds(database)
     done = _drive(running, cell, seconds)
     after_app, after_database = proc.cpu_seconds(app), proc.cpu_seconds(database)
+    asked = server.questions() - asked - 1  # less the question itself
     look.thread.join()
     served = max(done.requests, 1)
     return Sample(
@@ -97,6 +100,7 @@ def _measure(running: Running, server: Server, cell: Cell, number: int, seconds:
         p99_ms=done.p99_ms,
         app_us=(after_app - before_app) / served * 1e6,
         database_us=(after_database - before_database) / served * 1e6,
+        statements=asked / served,
         connections=look.connections,
         rss_mib=proc.largest_rss_mib(app),
     )

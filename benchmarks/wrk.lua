@@ -20,7 +20,7 @@ local function posted(token, prefix)
     ["Authorization"] = "Bearer " .. token,
     ["Idempotency-Key"] = string.format("%s-%d-%d", prefix, number, serial),
   }
-  local body = '{"score": 7.5, "max_score": 10, "taken_at": "2026-01-02T03:04:05Z"}'
+  local body = '{"score": 7, "max_score": 10, "taken_at": "2026-01-02T03:04:05Z"}'
   return wrk.format("POST", path, headers, body)
 end
 
