@@ -2,7 +2,7 @@
 
 import sys
 
-from quart_app import logs
+from quart_app import logs, protocols
 from quart_app.app import create_app
 from quart_app.settings import Settings, SettingsError
 
@@ -13,4 +13,5 @@ except SettingsError as exc:
     sys.exit(2)
 
 logs.configure(settings.log_format, settings.log_level)
+protocols.mend()
 app = create_app(settings)

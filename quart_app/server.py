@@ -17,6 +17,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from quart import Quart
 
+from quart_app import protocols
 from quart_app.http.health import begin_draining
 from quart_app.settings import Settings
 
@@ -41,6 +42,7 @@ def make_config(settings: Settings, *, config_file: Path = CONFIG_FILE) -> Confi
     # Their lines go the way of all others; the access line is the app's.
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = None
+    config.include_server_header = False
     return config
 
 
@@ -65,6 +67,7 @@ def bind(config: Config) -> list[int]:
 
 def run(app: Quart, config: Config, *, drain_delay: float = 0.0, parent: int | None = None) -> None:
     """Serve *app* until a signal says to stop, or the process *parent* is gone."""
+    protocols.mend()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     uvloop.run(_serve(app, config, drain_delay=drain_delay, parent=parent))
 

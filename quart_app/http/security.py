@@ -4,7 +4,7 @@ Set round the handling as a whole, like the request id, so that no answer goes w
 with it Strict-Transport-Security, is the business of what stands in front (docs: "Security").
 """
 
-from quart import Quart, Request
+from quart import Quart, Request, Websocket
 from quart.typing import ResponseTypes
 
 Pairs = tuple[tuple[str, str], ...]
@@ -37,14 +37,22 @@ def install(app: Quart, *, request_timeout: float) -> None:
     left, and so that "your body was slow" is told apart from "our database was".
     """
     app.config["BODY_TIMEOUT"] = request_timeout / 2
-    handle = app.handle_request
+    handle, handle_websocket = app.handle_request, app.handle_websocket
 
     async def protected(request: Request) -> ResponseTypes:
-        response = await handle(request)
-        content_type = response.headers.get("Content-Type") or ""
-        pairs = _OF_PAGES if content_type.startswith("text/html") else _OF_DATA
-        # Straight into the list: they are known to be fit, and this is done for every request.
-        response.headers._list.extend(pairs)  # noqa: SLF001 # not public
-        return response
+        return _protect(await handle(request))
+
+    async def refused(websocket: Websocket) -> ResponseTypes | None:
+        response = await handle_websocket(websocket)
+        return response and _protect(response)
 
     app.handle_request = protected  # type: ignore[method-assign] # Quart has no hook round it
+    app.handle_websocket = refused  # type: ignore[method-assign] # as above
+
+
+def _protect(response: ResponseTypes) -> ResponseTypes:
+    content_type = response.headers.get("Content-Type") or ""
+    pairs = _OF_PAGES if content_type.startswith("text/html") else _OF_DATA
+    # Straight into the list: they are known to be fit, and this is done for every request.
+    response.headers._list.extend(pairs)  # noqa: SLF001 # not public
+    return response

@@ -45,7 +45,13 @@ def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
 class Program:
     """`quart-app serve` (or *arguments*) on a free port, for the length of a `with` block."""
 
-    def __init__(self, folder: Path, *arguments: str, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        settings: Mapping[str, str],
+        cwd: Path | None = None,
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"program-{self.port}.log"
@@ -53,6 +59,7 @@ class Program:
         with self._log.open("wb") as output:
             self.process = subprocess.Popen(
                 [COMMAND, *(arguments or ("serve",))],
+                cwd=cwd,
                 env=environment(**bind, **settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

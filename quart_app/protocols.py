@@ -1,0 +1,105 @@
+"""Hypercorn's protocols, mended where a client could hold a connection for ever, or harm others.
+
+Of Hypercorn 0.18; tests/e2e/test_rude_clients.py shows each. Connections without a request under way
+end after ``keep_alive_timeout``, but the timer stayed stopped after
+
+- HTTP/2's preface without a request, or a stream that was opened and reset by the client,
+- a WebSocket handshake with something wrong in it. This app has no WebSockets: for HTTP/1.1 the
+  wish is passed over, as RFC 9110 allows, and HTTP/2's CONNECT ends the connection.
+
+DATA that came after its request had been answered (401, say) ended the connection and the other
+requests on it. A thousand streams opened and reset at once took the worker five seconds to put away,
+at a cost that grows with their square: two hundred are allowed. What Hypercorn did not foresee, such
+as a path that is not ASCII, filled the log with tracebacks: now it is one line.
+"""
+
+import logging
+
+import h11
+import hypercorn.protocol
+from h2.events import RequestReceived
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.ws_stream import WSStream
+
+# A client may have as many streams under way as Hypercorn's limit says, and as many just reset.
+RESET_FACTOR = 2
+log = logging.getLogger("quart_app.server")
+
+
+def mend() -> None:
+    """Have Hypercorn use these in this process."""
+    hypercorn.protocol.H11Protocol = MendedH11Protocol  # type: ignore[attr-defined] # no option for it
+    hypercorn.protocol.H2Protocol = MendedH2Protocol  # type: ignore[attr-defined] # as above
+
+
+class UnwantedError(Exception):
+    """The client does what no browser does: its connection ends."""
+
+
+class MendedH11Protocol(H11Protocol):
+    """One HTTP/1.1 connection."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        headers = [pair for pair in request.headers if pair[0] != b"upgrade"]
+        if len(headers) < len(request.headers):
+            request = h11.Request(
+                method=request.method,
+                headers=headers,
+                target=request.target,
+                http_version=request.http_version,
+            )
+        await super()._create_stream(request)
+
+
+class MendedH2Protocol(H2Protocol):
+    """One HTTP/2 connection."""
+
+    async def initiate(
+        self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
+    ) -> None:
+        """Begin; without a request yet, the connection is idle."""
+        self.streams = _Streams()
+        await super().initiate(headers, settings)
+        if self.idle:
+            await self.send(Updated(idle=True))
+
+    async def handle(self, event: Event) -> None:
+        """Take what the client sent; hang up on what cannot be taken."""
+        had_streams, requests = bool(self.streams), self.keep_alive_requests
+        try:
+            await super().handle(event)
+        except OSError:
+            raise  # the client is gone: Hypercorn knows
+        except Exception as exc:  # noqa: BLE001 # whatever it is, the connection ends, as without us
+            reason = str(exc) if isinstance(exc, UnwantedError) else type(exc).__name__
+            log.warning("hung up on an HTTP/2 client: %s", reason)
+            await self.send(Closed())
+            return
+        worked = had_streams or self.keep_alive_requests != requests
+        if worked and self.idle and isinstance(event, RawData):
+            await self.send(Updated(idle=True))
+
+    async def _create_stream(self, request: RequestReceived) -> None:
+        if (b":method", b"CONNECT") in [tuple(pair) for pair in request.headers or ()]:
+            raise UnwantedError("CONNECT")
+        if len(self.stream_buffers) > RESET_FACTOR * self.config.h2_max_concurrent_streams:
+            raise UnwantedError("streams opened and reset faster than they are put away")
+        await super()._create_stream(request)
+
+
+class _Gone:
+    """Stands where the stream of an answered request was: takes what still comes, does nothing."""
+
+    idle = True
+
+    async def handle(self, event: StreamEvent) -> None:
+        """Do nothing."""
+
+
+class _Streams(dict[int, HTTPStream | WSStream]):
+    def __missing__(self, number: int) -> _Gone:
+        return _Gone()
