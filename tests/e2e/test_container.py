@@ -85,7 +85,7 @@ class Container:
         docker("rm", "-f", "-v", self.name)
 
 
-@pytest.fixture(name="image", scope="module")
+@pytest.fixture(name="image", scope="session")
 def _image() -> str:
     docker("build", "-q", "-t", IMAGE, str(ROOT))
     return IMAGE
