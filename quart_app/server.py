@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import signal
+import socket
 from pathlib import Path
 
 import uvloop
@@ -24,6 +25,7 @@ from quart_app.settings import Settings
 CONFIG_FILE = Path("hypercorn.toml")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PARENT_CHECK_INTERVAL = 1.0
+READ_PATIENCE_MS = 30_000
 log = logging.getLogger("quart_app.server")
 
 
@@ -60,9 +62,20 @@ def bind(config: Config) -> list[int]:
         message = f"cannot listen on {', '.join(config.bind)}: {reason}"
         raise BindError(message) from exc
     bound = sockets.secure_sockets or sockets.insecure_sockets
+    for sock in bound:
+        _give_up_on_those_who_do_not_read(sock)
     numbers = [sock.detach() for sock in bound]
     config.bind = [f"fd://{number}" for number in numbers]
     return numbers
+
+
+def _give_up_on_those_who_do_not_read(sock: socket.socket) -> None:
+    """Have the kernel reset connections that take nothing of what waits for them.
+
+    Hypercorn waits for ever for a client that does not read its answer. Connections inherit this.
+    """
+    if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READ_PATIENCE_MS)
 
 
 def run(app: Quart, config: Config, *, drain_delay: float = 0.0, parent: int | None = None) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -10,7 +12,9 @@ import h2.config
 import h2.connection
 import httpx
 import pytest
+from hypercorn.config import Config
 
+from quart_app import server
 from tests.e2e.program import PATIENCE, Program
 
 MANY = 30
@@ -252,3 +256,22 @@ async def test_http2_mischief_ends_its_connection_only(
                 await _statuses(reader, client)
 
     await _while_others_are_served(program, attack())
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the option is Linux's")
+def test_client_that_does_not_read_is_given_up_by_the_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "READ_PATIENCE_MS", 500)
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    (number,) = server.bind(config)
+    with socket.socket(fileno=number) as listener, socket.socket() as client:
+        listener.setblocking(True)
+        listener.listen()
+        client.connect(listener.getsockname())
+        worker, _ = listener.accept()
+        with worker, pytest.raises(OSError) as caught:  # noqa: PT011 # its number is told below
+            while True:
+                worker.sendall(b"x" * 65536)
+    assert caught.value.errno == errno.ETIMEDOUT
