@@ -1,6 +1,7 @@
 """Reads rows as JSON, and remembers for each statement how its server can do most of the work."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -52,13 +53,16 @@ class JSONReader:
         self._plans[sql] = (rowjson.plan(text, result.columns, result.kinds), until)
 
     async def _by_server(self, sql: str, planned: str, args: Args) -> list[str] | None:
-        """Have the server write the objects; None if it cannot after all."""
-        try:
-            rows = (await self._reader.read(planned, () if args is None else args, text=True)).rows
-        except QueryError:
+        """Have the server write the objects; None if it cannot after all.
+
+        An object longer than max_allowed_packet is NULL on one server and an error on the other.
+        """
+        objects: list[str | None] = [None]
+        with contextlib.suppress(QueryError):
+            result = await self._reader.read(planned, () if args is None else args, text=True)
+            objects = [row[0] for row in result.rows]
+        written = [each for each in objects if each is not None]
+        if len(written) < len(objects):
             self._plans[sql] = (None, asyncio.get_running_loop().time() + REMEMBER)
             return None
-        objects = [row[0] for row in rows]
-        if None in objects:
-            raise QueryError("a row is too long for the server's max_allowed_packet")
-        return objects
+        return written

@@ -65,7 +65,7 @@ class Session(Worker):
         """Read all rows as one JSON array of objects, in the statement's order.
 
         The server builds the objects where it can (rowjson.py). Raises QueryError for binary
-        columns, two columns of one name, or a row that is too long for the server.
+        columns and for two columns of one name.
         """
         return ("[" + ",".join(await self._json.read(sql, args)) + "]").encode()
 
