@@ -121,9 +121,12 @@ def install_command() -> str:
     return f"install MariaDB or MySQL with the package manager of this {platform.system()}"
 
 
-def common_options(binary: ServerBinary) -> list[str]:
-    """Return the options that making data and running a server share."""
-    options = ["--no-defaults"]
+def common_options(binary: ServerBinary, *, folder: Path) -> list[str]:
+    """Return the options that making data and running a server share.
+
+    Temporary files go into *folder*: servers that share one clear each other's away as they start.
+    """
+    options = ["--no-defaults", f"--tmpdir={folder}"]
     if os.geteuid() == 0:
         options.append("--user=root")  # as root it insists on being told
     if binary.flavour is Flavour.MYSQL:
@@ -160,7 +163,7 @@ def make_data(binary: ServerBinary, data: Path, *, log: Path, keep_open: Sequenc
 
 
 def _make_command(binary: ServerBinary, data: Path) -> list[str]:
-    options = [*common_options(binary), f"--datadir={data}"]
+    options = [*common_options(binary, folder=data.parent), f"--datadir={data}"]
     if binary.flavour is Flavour.MYSQL:
         return [str(binary.path), *options, "--initialize-insecure"]
     return [str(_installer(binary)), *options, "--skip-test-db", "--skip-name-resolve", "--force"]

@@ -15,7 +15,7 @@ def server_command(
     """Return the server's command line; the caller's *options* come last and so win."""
     command = [
         str(binary.path),
-        *common_options(binary),
+        *common_options(binary, folder=folder.path),
         f"--datadir={folder.data}",
         f"--socket={folder.socket}",
         f"--port={port}",
