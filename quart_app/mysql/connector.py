@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import ssl
+from functools import partial
 
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
 from quart_app.mysql.driver import Connection, as_database_error
+from quart_app.mysql.driver.watched import WatchedConnection
 from quart_app.mysql.errors import ConnectError, DatabaseError, QueryError, TLSRequired
 from quart_app.mysql.topology import Topology
 
@@ -86,7 +88,9 @@ class MySQLDriver:
         config = self.config
         password = config.password if isinstance(config.password, str) else await config.password()
         tls = self._context(endpoint)
-        return Connection(
+        watch = config.watch
+        make = Connection if watch is None else partial(WatchedConnection, watch=watch)
+        return make(
             host=endpoint.host,
             port=endpoint.port,
             unix_socket=endpoint.unix_socket,
@@ -275,9 +279,5 @@ def renamed(exc: Exception) -> ConnectError:
 
 
 def _encodable(password: str) -> str:
-    """aiomysql encodes passwords as Latin-1; what is not Latin-1 is meant as UTF-8."""
-    try:
-        password.encode("latin-1")
-    except UnicodeEncodeError:
-        return password.encode().decode("latin-1")
-    return password
+    """aiomysql encodes passwords as Latin-1; what servers compare with was set by UTF-8 clients."""
+    return password.encode().decode("latin-1")

@@ -332,6 +332,10 @@ class Connection(Wire):
             await self.autocommit(self.autocommit_mode)
         self._dirty = self._next_transaction_set = False
 
+    async def kill(self, thread_id: int) -> None:
+        """End another session, by SQL: the command aiomysql sends is gone in MySQL 8.4 (row V)."""
+        await self.query(f"KILL {int(thread_id)}")
+
     async def set_charset(self, charset: str) -> None:
         await super().set_charset(charset)
         self._columns.clear()
