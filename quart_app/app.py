@@ -1,5 +1,7 @@
 """START HERE: everything the app is made of, wired from top to bottom. No logic."""
 
+from dataclasses import replace
+
 from quart import Quart
 
 from quart_app import logs
@@ -22,6 +24,7 @@ from quart_app.metrics import Metrics, Observers
 from quart_app.pages import openapi
 from quart_app.pages.views import blueprint as pages
 from quart_app.settings import Settings
+from quart_app.slow_log import slow_log
 from quart_app.status import views as status
 from quart_app.status.history import History
 from quart_app.students.views import blueprint as students
@@ -35,7 +38,9 @@ def create_app(settings: Settings) -> Quart:
 
     counted, history = Metrics(name=settings.pool.name), History()
     observer = Observers(counted.pool, history)
-    QuartMySQL(app, connect=settings.connect, pool=settings.pool, observer=observer)
+    watch = slow_log(settings.slow_query) if settings.slow_query else None
+    connect = replace(settings.connect, watch=watch)
+    QuartMySQL(app, connect=connect, pool=settings.pool, observer=observer)
 
     problems.install(app)
     auth.install(app, tokens=settings.tokens)

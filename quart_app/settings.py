@@ -145,6 +145,9 @@ class Settings(BaseSettings):
     # One line for every answered request.
     access_log: bool = True
 
+    # Statements that take this long are logged, without their values. 0: none.
+    slow_query: NonNegativeFloat = 1.0
+
     tokens: Annotated[
         InstanceOf[Tokens], NoDecode, BeforeValidator(_secret_parser(parse_tokens))
     ] = Field(default=Tokens(), repr=False)

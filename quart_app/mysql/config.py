@@ -7,6 +7,7 @@ limit), a pool per thread, growth steps.
 
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -59,6 +60,10 @@ class ConnectConfig:
     server_public_key: bytes | None = field(default=None, repr=False)
     # Run on every new connection, after our own set-up and again after a reset.
     init_command: str | None = None
+    # Entered around every statement with its text (driver/watched.py): slow-query log, tracing.
+    watch: Callable[[bytes], AbstractContextManager[object]] | None = field(
+        default=None, repr=False
+    )
     # The rest of aiomysql's keywords (cursorclass, conv, sql_mode, local_infile …), passed through.
     options: dict[str, object] = field(default_factory=dict, repr=False)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from functools import partial
 
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
@@ -88,8 +89,9 @@ class MySQLDriver:
         config = self.config
         password = config.password if isinstance(config.password, str) else await config.password()
         tls = self._context(endpoint)
-        watch = config.watch
-        make = Connection if watch is None else partial(WatchedConnection, watch=watch)
+        make: Callable[..., Connection] = Connection
+        if config.watch is not None:
+            make = partial(WatchedConnection, watch=config.watch)
         return make(
             host=endpoint.host,
             port=endpoint.port,
