@@ -54,8 +54,13 @@ def _apt_install(prefix: list[str]) -> None:
     ):
         sys.stderr.write(f"no MariaDB or MySQL server here; running: {' '.join(command)}\n")
         done = subprocess.run(  # noqa: S603 - fixed words
-            command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
         if done.returncode != 0:
-            message = f"{' '.join(command)} failed. To get a server: {install_command()}"
+            said = done.stdout.decode(errors="replace").strip()
+            message = f"{' '.join(command)} failed:\n{said}\nTo get a server: {install_command()}"
             raise NoServerBinary(message)

@@ -16,7 +16,7 @@ import httpx
 from quart_app.local_server.folder import free_port
 
 COMMAND = Path(sys.executable).with_name("quart-app")
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def environment(**settings: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ class Machine:
         status = next((code for word, code in self.statuses.items() if word in line), 0)
         if "install" in line and status == 0:
             self.server = FOUND
-        return subprocess.CompletedProcess(command, status)
+        return subprocess.CompletedProcess(command, status, stdout=b"no room")
 
 
 @pytest.fixture(name="machine")
@@ -83,7 +83,7 @@ def test_others_are_told_what_to_type(
 
 def test_failed_installation_says_which_command_failed(machine: Machine) -> None:
     machine.statuses["update"] = 100
-    with pytest.raises(NoServerBinary, match="apt-get update -qq failed"):
+    with pytest.raises(NoServerBinary, match="apt-get update -qq failed:\nno room\n"):
         obtain_server()
 
 
