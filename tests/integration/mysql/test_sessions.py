@@ -7,7 +7,9 @@ import pytest
 
 from quart_app.mysql.config import ConnectConfig
 from quart_app.mysql.driver import Connection
+from quart_app.mysql.errors import IntegrityError
 from quart_app.mysql.pool import Pool
+from quart_app.mysql.session import Session
 from tests.integration.mysql.conftest import OpenPool
 
 pytestmark = pytest.mark.mysql
@@ -197,3 +199,19 @@ async def test_clean_session_is_lent_again_without_a_round_trip(
         async with pool.acquire() as connection:
             await connection.run("SELECT 1")
     assert pool.stats().resets == 0
+
+
+@pytest.mark.row("X")
+async def test_many_rows_are_written_all_or_none(
+    config: ConnectConfig, open_pool: OpenPool
+) -> None:
+    session = Session(await open_pool(config))
+    await session.execute("CREATE TABLE t (a INT PRIMARY KEY, b TEXT)")
+    # more than fits into one INSERT of the driver; the last row repeats the first one's key
+    rows = [(number % 2999, "x" * 1000) for number in range(3000)]
+    with pytest.raises(IntegrityError):
+        await session.execute_many("INSERT INTO t VALUES (%s, %s)", rows)
+    assert await session.fetch_val("SELECT COUNT(*) FROM t") == 0
+    result = await session.execute_many("INSERT INTO t VALUES (%s, %s)", rows[:-1])
+    assert result.affected_rows == 2999
+    assert await session.fetch_val("SELECT COUNT(*) FROM t") == 2999
