@@ -8,6 +8,7 @@ not by the next caller; ``wait_closed`` ends after ``close_timeout``.
 import asyncio
 from collections import deque
 from dataclasses import fields
+from inspect import signature
 from typing import Any
 
 import aiomysql
@@ -21,6 +22,7 @@ from quart_app.mysql.pool import Pool
 
 ACQUIRE_TIMEOUT = 30.0
 _OURS = {item.name for item in fields(PoolConfig)}
+_THEIRS = set(signature(aiomysql.Connection.__init__).parameters)
 
 
 class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is untyped
@@ -105,7 +107,12 @@ def connect_config(
     init_command: str | None = None,
     **options: Any,
 ) -> ConnectConfig:
-    """Translate aiomysql's keywords, with its defaults, except that connecting has a deadline."""
+    """Translate aiomysql's keywords, with its defaults, except that connecting has a deadline.
+
+    Raises TypeError for a keyword that aiomysql does not have.
+    """
+    if unknown := sorted(options.keys() - _THEIRS):
+        raise TypeError(f"create_pool() got unexpected keyword arguments: {', '.join(unknown)}")
     return ConnectConfig(
         endpoints=(Endpoint(host=host, port=port, unix_socket=unix_socket),),
         user=user,
