@@ -21,6 +21,7 @@ from quart_app.doctor.command import doctor
 from quart_app.mysql.errors import DatabaseError
 from quart_app.settings import Settings, SettingsError
 from quart_app.tokens import Scope
+from quart_app.torture.command import torture
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
@@ -41,6 +42,7 @@ def main() -> None:
 
 
 main.add_command(doctor)
+main.add_command(torture)
 
 
 @main.command()

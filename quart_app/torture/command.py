@@ -1,0 +1,46 @@
+"""``quart-app torture``: the options. What they start is in perform.py, what is played in rows/."""
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--url", metavar="URL", help="On this server, which is not broken: fewer faults.")
+@click.option("--docker", is_flag=True, help="On a container of mysql:9.")
+@click.option("--only", metavar="ROWS", help="Only these rows, as in 4,7 or 6a. See --list.")
+@click.option("--quick", is_flag=True, help="Leave out the rows that take longest.")
+@click.option("--seed", type=int, help="Rows in random order, the same for the same number.")
+@click.option("--seconds", type=float, help="Go round until this time is over. Default: once.")
+@click.option("--list", "only_list", is_flag=True, help="List the rows and stop.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write torture.json and torture.svg into this folder.",
+)
+def torture(  # noqa: PLR0913 - one for each option
+    *,
+    url: str | None,
+    docker: bool,
+    only: str | None,
+    quick: bool,
+    seed: int | None,
+    seconds: float | None,
+    only_list: bool,
+    out: Path | None,
+) -> None:
+    """Load the API while its database breaks in every way; tell what clients saw.
+
+    Starts a private database server and the app, breaks the one under the other, and counts
+    afterwards whether every write that was acknowledged is there exactly once. Exit status 1 if a
+    promise was broken.
+    """
+    from quart_app.torture import perform, plan  # noqa: PLC0415 - --help answers at once
+
+    rows = plan.chosen(only, quick=quick, given=url is not None)
+    if only_list:
+        click.echo("\n".join(f"{row.number:<4} {row.title}" for row in rows))
+        return
+    order = plan.Plan(rows, seed=seed, seconds=seconds)
+    sys.exit(perform.on_server(order, url=url, docker=docker, out=out))

@@ -1,0 +1,75 @@
+"""Where the tortured server comes from: a private one, a container, or a given one."""
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from quart_app.local_server import LocalServer
+from quart_app.torture.faults import Breakable
+
+IMAGE = "mysql:9"
+# They end the server's process, or need its administrator.
+NEED_A_SERVER_OF_OUR_OWN = "needs a server of its own, not one given by --url"
+# What is left with a server that is not ours: faults of the way to it, and of ourselves.
+ROWS_WITHOUT = frozenset(("5", "6a", "7", "15", "16"))
+
+
+class CannotHave(Exception):  # noqa: N818 - as the local server's
+    """The server that was asked for cannot be had; the text says what to do."""
+
+
+class Given:
+    """A server by its URL: used, and never broken."""
+
+    def __init__(self, url: str) -> None:
+        self.url = self.admin_url = url
+
+    @property
+    def running(self) -> bool:
+        """It is taken to be."""
+        return True
+
+    def start(self) -> None:
+        """Refuse."""
+        raise CannotHave(NEED_A_SERVER_OF_OUR_OWN)
+
+    restart = kill = pause = resume = start
+
+
+@contextlib.contextmanager
+def private(folder: Path) -> Iterator[Breakable]:
+    """A private server, gone with its data at the end."""
+    with LocalServer(folder / "server") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def container() -> Iterator[Breakable]:
+    """A container of mysql:9, removed at the end."""
+    if importlib.util.find_spec("testcontainers") is None:
+        raise CannotHave("--docker needs the package testcontainers: pip install testcontainers")
+    from quart_app.testing.container import (  # noqa: PLC0415 - optional, and slow
+        ContainerServer,
+        use_reaper_if_it_can_be_had,
+        why_no_engine,
+        why_no_image,
+    )
+
+    why_not = why_no_engine() or why_no_image(IMAGE)
+    if why_not:
+        raise CannotHave(f"--docker: {why_not}")
+    use_reaper_if_it_can_be_had()
+    server = ContainerServer(IMAGE)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def address(url: str) -> tuple[str, int]:
+    """Host and port of a database URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 3306

@@ -1,0 +1,13 @@
+"""The rows of the table of promises, in their order."""
+
+from quart_app.torture.rows import at_rest, ends, limits, under_load
+from quart_app.torture.rows.row import Row
+
+
+def _order(row: Row) -> tuple[int, str]:
+    digits = row.number.rstrip("abcdefg")
+    return int(digits), row.number
+
+
+_ALL = (*at_rest.ROWS, *under_load.ROWS, *ends.ROWS, *limits.ROWS)
+TABLE: tuple[Row, ...] = tuple(sorted(_ALL, key=_order))

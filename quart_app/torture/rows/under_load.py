@@ -1,0 +1,167 @@
+"""Rows 4, 6 to 10: what breaks while requests are under way."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from quart_app.mysql.driver import Connection
+from quart_app.torture.faults import Faults
+from quart_app.torture.outcome import Kind
+from quart_app.torture.rows.row import (
+    ALL_OK,
+    HELD,
+    IN_TIME,
+    OK,
+    OR_DENIED,
+    OR_UNKNOWN,
+    Play,
+    Promise,
+    Row,
+)
+from quart_app.torture.scene import AFTER, Scene
+
+DOWN = 1.0
+FROZEN = 3.0
+FROZEN_LONG = 12.0
+LOCKED = 1.4
+
+
+def under_load(break_it: Callable[[Faults], Awaitable[object]], *, after: float = AFTER) -> Play:
+    """Load; *break_it*, which returns when it is over, while the load goes on."""
+
+    async def play(scene: Scene, row: Row) -> None:
+        async with scene.program(row.settings) as program:
+            async with scene.load(program):
+                with scene.outage():
+                    await break_it(scene.faults)
+                await asyncio.sleep(after)
+            scene.faults.proxy.end_silent()
+            await scene.count_leaks(program)
+
+    return play
+
+
+async def _killed_and_started(faults: Faults) -> None:
+    await faults.kill_server()
+    await asyncio.sleep(DOWN)
+    await faults.start()
+
+
+async def _kill_all(faults: Faults) -> None:
+    for _ in range(3):
+        await faults.kill_all()
+        await asyncio.sleep(0.2)
+
+
+async def _frozen(faults: Faults) -> None:
+    async with faults.frozen():
+        await asyncio.sleep(FROZEN)
+
+
+async def _frozen_past_the_deadline(faults: Faults) -> None:
+    async with faults.frozen():
+        await asyncio.sleep(FROZEN_LONG)
+
+
+async def _answers_to_commit_lost(faults: Faults) -> None:
+    with faults.lost_commits(share=0.2):
+        await asyncio.sleep(2.0)
+
+
+async def _read_only(faults: Faults) -> None:
+    async with faults.read_only():
+        await asyncio.sleep(1.5)
+
+
+async def _rows_locked(faults: Faults) -> None:
+    """Hold what writes need for longer than they wait, over and over."""
+    async with faults.admin() as locker:
+        for _ in range(2):
+            await _hold(locker)
+            await asyncio.sleep(0.3)
+
+
+async def _hold(locker: Connection) -> None:
+    await locker.begin()
+    await locker.run("SELECT * FROM torture_write FOR UPDATE")
+    await locker.run("SELECT * FROM torture_account FOR UPDATE")
+    await locker.run("SELECT * FROM chapter_summary FOR UPDATE")
+    await asyncio.sleep(LOCKED)
+    await locker.rollback()
+
+
+@asynccontextmanager
+async def impatient_locks(faults: Faults) -> AsyncGenerator[None, None]:
+    """Waits for locks end after one second (1205)."""
+    async with faults.admin() as admin:
+        before = (await admin.run("SELECT @@GLOBAL.innodb_lock_wait_timeout")).rows[0][0]
+        await admin.run("SET GLOBAL innodb_lock_wait_timeout = 1")
+    try:
+        yield
+    finally:
+        async with faults.admin() as admin:
+            await admin.run(f"SET GLOBAL innodb_lock_wait_timeout = {before:d}")
+
+
+async def _full_house(scene: Scene, row: Row) -> None:
+    """One client warms one connection up; then the house is full, and many clients come."""
+    async with scene.program(row.settings) as program:
+        async with scene.load(program, clients=1), scene.faults.full_house():
+            with scene.outage():
+                async with scene.load(program, clients=8):
+                    await asyncio.sleep(AFTER)
+        async with scene.load(program):
+            pass
+        await scene.count_leaks(program)
+
+
+LOST_COMMIT: Promise = {**ALL_OK, Kind.T: OR_UNKNOWN}
+LOCKS: Promise = {**ALL_OK, Kind.W: OR_DENIED}
+FULL: Promise = dict.fromkeys(Kind, OK)
+
+ROWS = (
+    Row(number="4a", title="server restarted", play=under_load(Faults.restart), promise=HELD),
+    Row(
+        number="4b",
+        title="server killed with SIGKILL, started 1 s later",
+        play=under_load(_killed_and_started),
+        promise=HELD,
+    ),
+    Row(
+        number="4c",
+        title="every connection killed, in use",
+        play=under_load(_kill_all),
+        promise=HELD,
+    ),
+    Row(
+        number="6a",
+        title="silent drop of connections in use",
+        play=under_load(Faults.silence, after=6.5),
+        promise=IN_TIME,
+        through_proxy=True,
+    ),
+    Row(number="6b", title="server frozen for 3 s", play=under_load(_frozen), promise=HELD),
+    Row(
+        number="6c",
+        title="server frozen for longer than the deadline",
+        play=under_load(_frozen_past_the_deadline, after=2.0),
+        promise=IN_TIME,
+        quick=False,
+    ),
+    Row(
+        number="7",
+        title="COMMIT done, its answer lost",
+        play=under_load(_answers_to_commit_lost),
+        promise=LOST_COMMIT,
+        through_proxy=True,
+    ),
+    Row(
+        number="8",
+        title="deadlocks, and lock waits that run out",
+        play=under_load(_rows_locked),
+        promise=LOCKS,
+        server=impatient_locks,
+    ),
+    Row(number="9", title="too many connections", play=_full_house, promise=FULL),
+    Row(number="10a", title="server read-only for 1.5 s", play=under_load(_read_only)),
+)
