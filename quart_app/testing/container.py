@@ -5,6 +5,7 @@ Unlike testcontainers' own it keeps its port over restarts: applications under t
 
 import contextlib
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from enum import Enum
@@ -49,6 +50,7 @@ def why_no_image(image: str) -> str:
     client = DockerClient().client
     try:
         if not client.images.list(name=image):
+            sys.stderr.write(f"pulling the image {image}\n")
             client.images.pull(image)
     except DockerException as error:
         return f"the image {image} is not here and could not be pulled ({type(error).__name__})"
