@@ -1,8 +1,8 @@
 """A keyed POST on real servers, cut at every packet boundary, alone and in company."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 
@@ -13,6 +13,7 @@ from quart_app.database_url import parse_database_url
 from quart_app.http import idempotency
 from quart_app.migrations import migrate
 from quart_app.mysql.session import Session
+from quart_app.testing.servers import Server
 from quart_app.torture.cuts import Cut, Direction, Plan
 from quart_app.torture.proxy import FaultProxy
 from tests.accounting import TOKEN, Books, account, open_app, open_proxy, open_session, prepare
@@ -44,6 +45,12 @@ class Play:
         assert isinstance(answer, bytes)
         return response.status_code, answer, response.headers.get("Idempotent-Replayed")
 
+    async def settle(self, key: str) -> None:
+        """Send *key* until it is answered; some servers take longer to start than we hold."""
+        async with asyncio.timeout(60):
+            while (await self.post(key))[0] != 201:
+                await asyncio.sleep(0.1)
+
     def cut_present(self, direction: Direction, packets: int, how: Cut) -> None:
         """Cut the connections that exist; those made to replace them are spared."""
         for link in self.proxy._links:
@@ -56,9 +63,12 @@ class Play:
         return int(await self.direct.fetch_val("SELECT SUM(attempts) FROM chapter_summary") or 0)
 
 
-@pytest.fixture(name="play")
-async def _play(database_url: str) -> AsyncIterator[Play]:
-    config = parse_database_url(database_url)
+MakePlay = Callable[[str], AbstractAsyncContextManager[Play]]
+
+
+@asynccontextmanager
+async def _playing(url: str) -> AsyncIterator[Play]:
+    config = parse_database_url(url)
     await migrate(config)
     async with AsyncExitStack() as stack:
         direct = await stack.enter_async_context(open_session(config))
@@ -66,6 +76,17 @@ async def _play(database_url: str) -> AsyncIterator[Play]:
         proxy = await stack.enter_async_context(open_proxy(config))
         app = await stack.enter_async_context(open_app(config, proxy))
         yield Play(app.test_client(), proxy, direct)
+
+
+@pytest.fixture(name="play")
+async def _play(database_url: str) -> AsyncIterator[Play]:
+    async with _playing(database_url) as play:
+        yield play
+
+
+@pytest.fixture(name="make_play")
+def _make_play() -> MakePlay:
+    return _playing
 
 
 def _key() -> str:
@@ -164,6 +185,53 @@ async def test_an_answer_lost_until_the_deadline_is_outcome_unknown(play: Play) 
     status, _, replayed = await play.post(key)
     assert (status, replayed) == (201, "true")
     assert await play.rows() == await play.summary() == 1
+
+
+@pytest.mark.parametrize("struck", [b"COMMIT", b"BEGIN"])
+async def test_another_process_answers_for_one_that_died(
+    play: Play, database_url: str, struck: bytes
+) -> None:
+    """The first app dies between its COMMIT (or BEGIN) and its answer; its connections with it."""
+    play.proxy.lose_answers(struck, Cut.SILENCE)
+    first = asyncio.create_task(play.post("a"))
+    while not play.proxy.struck:  # noqa: ASYNC110 # the proxy tells nobody
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    first.cancel()
+    await asyncio.wait([first])
+    config = parse_database_url(database_url)
+    async with open_proxy(config) as proxy, open_app(config, proxy) as app:
+        other = Play(app.test_client(), proxy, play.direct)
+        status, _, replayed = await other.post("a")
+        assert (status, replayed) == (201, "true" if struck == b"COMMIT" else None)
+        assert await other.rows() == await other.summary() == 1
+
+
+async def test_the_server_is_killed_under_way(
+    breakable_server: Server, make_play: MakePlay
+) -> None:
+    async with make_play(breakable_server.new_database()) as play:
+        await play.post("before")
+        posting = [asyncio.create_task(play.settle(_key())) for _ in range(8)]
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(breakable_server.process.restart)
+        await asyncio.gather(*posting)
+        assert await play.rows() == await play.summary() == 9
+
+
+async def test_a_frozen_server_costs_time_and_nothing_else(
+    breakable_server: Server, make_play: MakePlay
+) -> None:
+    async with make_play(breakable_server.new_database()) as play:
+        await play.post("before")
+        breakable_server.process.pause()
+        posting = [asyncio.create_task(play.post(f"k{n}")) for n in range(4)]
+        answers = await asyncio.gather(*posting)
+        breakable_server.process.resume()
+        assert {status for status, _, _ in answers} == {503}
+        again = await asyncio.gather(*[play.post(f"k{n}") for n in range(4)])
+        assert {status for status, _, _ in again} == {201}
+        assert await play.rows() == await play.summary() == 5
 
 
 async def test_connections_killed_while_idle_are_not_noticed(play: Play) -> None:
