@@ -18,7 +18,7 @@ from quart_schema import hide
 
 from quart_app.extension import session_of
 from quart_app.http.auth import requires
-from quart_app.http.problems import MEDIA_TYPE, Problem
+from quart_app.http.problems import KINDS, MEDIA_TYPE, Problem
 from quart_app.http.request_id import CLIENT_WENT_AWAY
 from quart_app.metrics.metrics import Metrics
 from quart_app.tokens import Scope
@@ -59,6 +59,7 @@ def install(app: Quart, metrics: Metrics) -> None:
             fresh.cancel()
             await asyncio.wait([fresh])
 
+    requests.declare_problems(kind.slug for kind in KINDS)
     app.extensions[EXTENSION] = metrics
     app.handle_request = counted  # type: ignore[method-assign] # Quart has no hook round it
     app.while_serving(serving)

@@ -8,11 +8,19 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from quart_app.metrics.tally import SECONDS, SIZES, BulkHistogram, Tally
+from quart_app.mysql.errors import (
+    AccessDenied,
+    ConnectError,
+    TLSRequired,
+    TooManyConnections,
+    UnknownDatabase,
+)
 from quart_app.mysql.observer import Observer, PoolStats
 
 # An eviction's reason may carry an error's number. This many different ones have a series each.
 MAX_REASONS = 40
 OTHER = "other"
+CONNECT_ERRORS = (ConnectError, AccessDenied, UnknownDatabase, TLSRequired, TooManyConnections)
 
 GAUGES: dict[str, tuple[str, Callable[[PoolStats], float]]] = {
     "mysql_pool_connections": ("Connections there are.", lambda s: s.total - s.connecting),
@@ -51,7 +59,7 @@ class PoolMetrics(Observer):
 
     def __init__(self, registry: CollectorRegistry, *, name: str) -> None:
         self._name = name
-        self._reasons: set[str] = set()
+        self._reasons = {"lost", "ping failed"}
         self._gauges = [
             (_gauge(registry, key, text).labels(name), read) for key, (text, read) in GAUGES.items()
         ]
@@ -64,6 +72,7 @@ class PoolMetrics(Observer):
             key: Counter(key, text, ["pool", *labels], registry=registry)
             for key, (text, labels) in COUNTERS.items()
         }
+        self._declare()
         self._acquire = tallies["mysql_pool_acquire_seconds"].observe
         self._usage = tallies["mysql_pool_usage_seconds"].observe
         self._creation = tallies["mysql_pool_creation_seconds"].observe
@@ -77,6 +86,19 @@ class PoolMetrics(Observer):
             gauge.set(read(stats))
         for tally in self._tallies:
             tally.flush()
+
+    def _declare(self) -> None:
+        """Have series at zero: of one that begins at one Prometheus sees no increase."""
+        known = {
+            "mysql_pool_creation_failures": [kind.__name__ for kind in CONNECT_ERRORS],
+            "mysql_pool_evictions": sorted(self._reasons),
+            "mysql_pool_kills": ["true", "false"],
+        }
+        for key, (_, labels) in COUNTERS.items():
+            for value in known.get(key, []):
+                self._counters[key].labels(self._name, value)
+            if not labels:
+                self._counters[key].labels(self._name)
 
     def _count(self, key: str, *labels: str) -> None:
         self._counters[key].labels(self._name, *labels).inc()

@@ -1,6 +1,6 @@
 """Metrics of HTTP: requests by route template, method and status, and problems by type."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -84,6 +84,11 @@ class RequestMetrics:
         key = (method, route or NO_ROUTE, status)
         tally = self._tallies.get(key) or self._tally(key)
         tally.observe(seconds)
+
+    def declare_problems(self, kinds: Iterable[str]) -> None:
+        """Have series at zero: of one that begins at one Prometheus sees no increase."""
+        for kind in kinds:
+            self._problems.labels(kind)
 
     def problem(self, kind: str) -> None:
         """Count a problem that was answered."""
