@@ -38,7 +38,13 @@ class Results(TypedDict):
     summaries: list[Summary]
 
 
-OURS = "#d62728"
+COLOURS = {  # by the start of a system's name: colours for each of its kind, and a line
+    "ours": (("#d62728", "#ff7f0e", "#8c1515"), "-"),
+    "quart": (("#1f77b4", "#6baed6", "#08306b"), "-"),
+    "fastapi": (("#2ca02c", "#98df8a", "#0b5d0b"), "-"),
+    "flask": (("#555555", "#999999", "#7b4173", "#ce6dbd", "#8c6d31", "#bdb76b", "#b0b0b0"), "--"),
+}
+MOST_SHOWN = 1500  # us; connection per query needs 50,000: its bar leaves the picture
 COST_CONCURRENCY = 16
 PARTS = (
     ("HTTP server", "#9ecae1"),
@@ -69,9 +75,10 @@ def _undated(suffix: str) -> dict[str, None] | None:
 def _over_concurrency(results: Results, stem: Path) -> None:
     lookups = [s for s in results["summaries"] if s["workload"] == "lookup"]
     figure, (rates, tails) = plt.subplots(1, 2, figsize=(13, 6))
-    for name in dict.fromkeys(s["system"] for s in lookups):
+    names = list(dict.fromkeys(s["system"] for s in lookups))
+    for name in names:
         points = sorted((s for s in lookups if s["system"] == name), key=lambda s: s["concurrency"])
-        _draw_lines(rates, tails, results["labels"][name], points, ours=name.startswith("ours"))
+        _draw_lines(rates, tails, results["labels"][name], points, _style(name, names))
     for axes, title in ((rates, "requests/s"), (tails, "p99, ms")):
         axes.set_xscale("log", base=4)
         axes.set_xlabel("connections")
@@ -81,8 +88,9 @@ def _over_concurrency(results: Results, stem: Path) -> None:
         axes.get_xaxis().set_major_formatter("{x:.0f}")
     tails.set_yscale("log")
     handles, labels = rates.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
-    figure.subplots_adjust(bottom=0.3)
+    figure.legend(
+        handles, labels, loc="upper center", ncols=4, fontsize=8, bbox_to_anchor=(0.5, 0.02)
+    )
     for suffix in (".svg", ".png"):
         figure.savefig(
             stem.with_suffix(suffix), dpi=110, bbox_inches="tight", metadata=_undated(suffix)
@@ -90,8 +98,18 @@ def _over_concurrency(results: Results, stem: Path) -> None:
     plt.close(figure)
 
 
-def _draw_lines(rates: Axes, tails: Axes, label: str, points: list[Summary], *, ours: bool) -> None:
-    style = {"linewidth": 2.5 if ours else 1.0, "marker": "o", "markersize": 4 if ours else 3}
+def _style(name: str, names: list[str]) -> dict[str, str | float]:
+    kind = name.partition("-")[0]
+    colours, line = COLOURS[kind]
+    alike = [other for other in names if other.startswith(kind)]
+    colour = colours[alike.index(name) % len(colours)]
+    width = 2.5 if kind == "ours" else 1.2
+    return {"color": colour, "linestyle": line, "linewidth": width, "marker": "o", "markersize": 3}
+
+
+def _draw_lines(
+    rates: Axes, tails: Axes, label: str, points: list[Summary], style: dict[str, str | float]
+) -> None:
     at = [p["concurrency"] for p in points]
     rates.errorbar(
         at,
@@ -115,6 +133,8 @@ def _cost(results: Results, stem: Path) -> None:
     }
     costs = {name: _parts(found, name) for name, workload in found if workload == "lookup"}
     shown = {name: parts for name, parts in costs.items() if parts}
+    if not shown:
+        return
     order = sorted(shown, key=lambda name: -sum(shown[name]))
     plt.figure(figsize=(11, 0.5 * len(order) + 2))
     left = [0.0] * len(order)
@@ -123,7 +143,7 @@ def _cost(results: Results, stem: Path) -> None:
         widths = [shown[name][i] for name in order]
         plt.barh(labels, widths, left=left, label=part, color=colour)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    plt.xlim(0, 1500)  # connection per query needs 50,000: its bar leaves the picture
+    plt.xlim(0, min(MOST_SHOWN, 1.05 * max(sum(parts) for parts in shown.values())))
     plt.xlabel(f"CPU microseconds of one lookup, {COST_CONCURRENCY} connections")
     plt.legend()
     plt.grid(axis="x", alpha=0.3)

@@ -60,14 +60,15 @@ def _cell_table(results: Results, workload: str, concurrency: int) -> str:
 
 
 def _cell_row(summary: Summary, results: Results, concurrency: int) -> list[str]:
-    persistent = results.find(PERSISTENT, summary.workload, concurrency)
-    ceiling = results.find(summary.system, "nodb", concurrency)
+    own = (summary.system, summary.workload, concurrency)
+    persistent = results.ratio(own, (PERSISTENT, summary.workload, concurrency))
+    ceiling = results.ratio(own, (summary.system, "nodb", concurrency))
     return [
         BY_NAME[summary.system].label,
         f"{summary.per_second:.0f}",
         f"{summary.spread:.0%}",
-        _times(summary, persistent),
-        _times(summary, ceiling),
+        _number(persistent, 2),
+        _number(ceiling, 2),
         _number(summary.p50_ms),
         _number(summary.p99_ms),
         f"{summary.app_us:.0f}",
@@ -105,9 +106,5 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule, *(line(row) for row in rows)])
 
 
-def _times(summary: Summary, other: Summary | None) -> str:
-    return f"{summary.per_second / other.per_second:.2f}" if other and other.per_second else ""
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+def _number(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -44,10 +44,23 @@ class Results:
             key = (sample.system, sample.workload, sample.concurrency)
             groups.setdefault(key, []).append(sample)
         self.by_key = {key: _summarise(group) for key, group in groups.items()}
+        self._groups = groups
 
     def find(self, system: str, workload: str, concurrency: int) -> Summary | None:
         """Return what was measured, or None if it was not."""
         return self.by_key.get((system, workload, concurrency))
+
+    def ratio(
+        self, over: Key, under: Key, pick: Callable[[Sample], float] = lambda s: s.per_second
+    ) -> float | None:
+        """Compare two, round by round, and return the median; None if one was not measured.
+
+        What disturbs the machine for minutes disturbs both of a round, and cancels out.
+        """
+        theirs = {s.round: pick(s) for s in self._groups.get(under, ())}
+        pairs = [(pick(s), theirs.get(s.round)) for s in self._groups.get(over, ())]
+        ratios = [one / other for one, other in pairs if other]
+        return statistics.median(ratios) if ratios else None
 
     def cells(self) -> list[tuple[str, int]]:
         """Return workload and concurrency of each cell, in the order they ran."""

@@ -1,11 +1,11 @@
 """The speed that was promised, each promise against what was measured. Pure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.rounds import Sample
-from benchmarks.summary import Results, Summary
-from benchmarks.systems import BY_NAME, SYSTEMS, Family, System
+from benchmarks.summary import Results
+from benchmarks.systems import SYSTEMS, Family, System
 
 PERSISTENT = "flask-persistent-db"
 RSS_LIMIT_MIB = 90.0
@@ -63,31 +63,19 @@ def verdicts(
     return found
 
 
-def _ratio(
-    over: Summary | None, under: Summary | None, pick: Callable[[Summary], float]
-) -> float | None:
-    if over is None or under is None or not pick(under):
-        return None
-    return pick(over) / pick(under)
-
-
-def _rate(summary: Summary) -> float:
-    return summary.per_second
-
-
-def _database_cost(summary: Summary) -> float:
-    return summary.database_us
+def _database_cost(sample: Sample) -> float:
+    return sample.database_us
 
 
 def _against_persistent(results: Results, system: System) -> Iterator[Verdict]:
     for concurrency, target in ((16, 1.5), (256, 2.0)):
-        ours = results.find(system.name, "lookup", concurrency)
-        theirs = results.find(PERSISTENT, "lookup", concurrency)
-        value = _ratio(ours, theirs, _rate)
+        ours = (system.name, "lookup", concurrency)
+        theirs = (PERSISTENT, "lookup", concurrency)
+        value = results.ratio(ours, theirs)
         if value is not None:
             name = f"lookup / PersistentDB, c={concurrency}"
             yield Verdict(name=name, system=system.name, value=value, target=target)
-        cost = _ratio(ours, theirs, _database_cost)
+        cost = results.ratio(ours, theirs, _database_cost)
         if cost is not None:
             name = f"database CPU / PersistentDB, c={concurrency}"
             yield Verdict(name=name, system=system.name, value=cost, target=0.25, at_most=True)
@@ -95,25 +83,22 @@ def _against_persistent(results: Results, system: System) -> Iterator[Verdict]:
 
 def _against_own_ceiling(results: Results, system: System) -> Iterator[Verdict]:
     for concurrency in (16, 256):
-        lookup = results.find(system.name, "lookup", concurrency)
-        value = _ratio(lookup, results.find(system.name, "nodb", concurrency), _rate)
+        lookup = (system.name, "lookup", concurrency)
+        value = results.ratio(lookup, (system.name, "nodb", concurrency))
         if value is not None:
             name = f"lookup / own no-database route, c={concurrency}"
             yield Verdict(name=name, system=system.name, value=value, target=0.95)
-    crowd = results.find(system.name, "lookup", 1000)
-    flat = _ratio(crowd, results.find(system.name, "lookup", 256), _rate)
+    flat = results.ratio((system.name, "lookup", 1000), (system.name, "lookup", 256))
     if flat is not None:
         name = "flat throughput: c=1000 / c=256 on 8 connections"
         yield Verdict(name=name, system=system.name, value=flat, target=0.9)
 
 
 def _against_fastapi(results: Results, system: System) -> Iterator[Verdict]:
-    peer = BY_NAME.get(f"fastapi-asyncmy-{system.server.value.lower()}")
-    if peer is None:
-        return
+    peer = f"fastapi-asyncmy-{system.server.value.lower()}"
     for workload, concurrency in (("lookup", 16), ("lookup", 256), ("list", 16)):
-        ours = results.find(system.name, workload, concurrency)
-        value = _ratio(ours, results.find(peer.name, workload, concurrency), _rate)
+        ours = (system.name, workload, concurrency)
+        value = results.ratio(ours, (peer, workload, concurrency))
         if value is not None:
             name = f"{workload} / FastAPI + asyncmy, same server, c={concurrency}"
             yield Verdict(name=name, system=system.name, value=value, target=1.0)
@@ -121,8 +106,10 @@ def _against_fastapi(results: Results, system: System) -> Iterator[Verdict]:
 
 def _against_flask_lists(results: Results, system: System) -> Iterator[Verdict]:
     flask = {s.name for s in SYSTEMS if s.family is Family.FLASK}
-    lists = [s for s in results.of_cell("list", 16) if s.system in flask]
-    value = _ratio(results.find(system.name, "list", 16), lists[0] if lists else None, _rate)
+    lists = [s.system for s in results.of_cell("list", 16) if s.system in flask]
+    if not lists:
+        return
+    value = results.ratio((system.name, "list", 16), (lists[0], "list", 16))
     if value is not None:
         name = "100-row list / best Flask peer, c=16"
         yield Verdict(name=name, system=system.name, value=value, target=3.0)

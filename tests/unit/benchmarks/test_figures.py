@@ -46,6 +46,18 @@ def test_summary_is_the_median_with_its_extremes() -> None:
     assert found.failures == 3
 
 
+def test_ratio_is_taken_round_by_round() -> None:
+    ours = [sample(round=n, per_second=rate) for n, rate in enumerate((100.0, 10.0, 300.0))]
+    theirs = [
+        sample("flask-timer", round=n, per_second=rate)
+        for n, rate in enumerate((50.0, 5.0, 100.0, 100.0))
+    ]
+    results = Results([*ours, *theirs])
+    pair = (("ours-hypercorn", "lookup", 16), ("flask-timer", "lookup", 16))
+    assert results.ratio(*pair) == pytest.approx(2.0)
+    assert results.ratio(pair[0], ("flask-timer", "lookup", 64)) is None
+
+
 def test_unknown_percentiles_stay_unknown() -> None:
     found = Results([sample(p99_ms=None)]).find("ours-hypercorn", "lookup", 16)
     assert found is not None
