@@ -67,6 +67,15 @@ class _Claim:
     fingerprint: bytes
 
 
+class _Found(Exception):  # noqa: N818 # no error: a way out of the transaction by ROLLBACK
+    """The answer is there: what was read to find it has nothing to commit, so nothing to doubt."""
+
+    def __init__(self, answer: Answer, replayed: bool) -> None:
+        super().__init__()
+        self.answer = answer
+        self.replayed = replayed
+
+
 async def once(
     request: Request, *, content: bytes, work: Callable[[], Awaitable[Answer]]
 ) -> Response:
@@ -85,19 +94,18 @@ async def once(
         key=read_key(request), owner=os.urandom(16), fingerprint=_fingerprint(request, content)
     )
 
-    async def claimed(connection: Connection) -> tuple[Answer, bool]:
+    async def claimed(connection: Connection) -> Answer:
         if not await _claim(connection, claim):
-            return await _stored(connection, claim)
+            raise _Found(*await _stored(connection, claim))
         answer = await work()
         stored = (answer.status, answer.content_type, answer.body, claim.key)
         await connection.run(_STORE, stored)
-        return answer, False
+        return answer
 
-    answer, replayed = await current_session().run(claimed, idempotent=True)
-    response = Response(answer.body, answer.status, content_type=answer.content_type)
-    if replayed:
-        response.headers[REPLAYED_HEADER] = "true"
-    return response
+    try:
+        return _respond(await current_session().run(claimed, idempotent=True))
+    except _Found as found:
+        return _respond(found.answer, replayed=found.replayed)
 
 
 def read_key(request: Request) -> bytes:
@@ -167,6 +175,13 @@ async def _stored(connection: Connection, claim: _Claim) -> tuple[Answer, bool]:
     if fingerprint != claim.fingerprint:
         raise ProblemError(KEY_REUSED, KEY_REUSED.meaning)
     return Answer(status=status, body=body, content_type=content_type), owner != claim.owner
+
+
+def _respond(answer: Answer, *, replayed: bool = False) -> Response:
+    response = Response(answer.body, answer.status, content_type=answer.content_type)
+    if replayed:
+        response.headers[REPLAYED_HEADER] = "true"
+    return response
 
 
 def _fingerprint(request: Request, content: bytes) -> bytes:

@@ -15,7 +15,7 @@ from quart_app.migrations import migrate
 from quart_app.mysql.session import Session
 from quart_app.testing.servers import Server
 from quart_app.torture.cuts import Cut, Direction, Plan
-from quart_app.torture.proxy import FaultProxy
+from quart_app.torture.proxy import FaultProxy, Mode
 from tests.accounting import TOKEN, Books, account, open_app, open_proxy, open_session, prepare
 from tests.accounting import verdict as faults_of
 
@@ -48,7 +48,7 @@ class Play:
     async def settle(self, key: str) -> None:
         """Send *key* until it is answered; some servers take longer to start than we hold."""
         async with asyncio.timeout(60):
-            while (await self.post(key))[0] != 201:
+            while (await self.post(key))[0] != 201:  # noqa: ASYNC110 # as a client does
                 await asyncio.sleep(0.1)
 
     def cut_present(self, direction: Direction, packets: int, how: Cut) -> None:
@@ -174,13 +174,27 @@ async def test_a_lost_answer_to_commit_is_found_out(play: Play) -> None:
     assert await play.rows() == await play.summary() == 2
 
 
-async def test_an_answer_lost_until_the_deadline_is_outcome_unknown(play: Play) -> None:
-    key = _key()
+async def test_not_even_losing_every_answer_to_commit_leaves_a_doubt(play: Play) -> None:
     play.proxy.lose_answers(b"COMMIT", Cut.RST, share=1.0)
-    status, answer, _ = await play.post(key)
-    # Every try after the first meets the stored answer, whose COMMIT is lost as well.
+    status, _, replayed = await play.post(_key())
+    assert (status, replayed) == (201, None)
+    assert play.proxy.struck == 1
+    assert await play.rows() == await play.summary() == 1
+
+
+async def test_an_outcome_that_cannot_be_found_out_in_time_is_said_to_be_unknown(
+    play: Play,
+) -> None:
+    key = _key()
+    play.proxy.lose_answers(b"COMMIT", Cut.RST)
+    posting = asyncio.create_task(play.post(key))
+    while not play.proxy.struck:  # noqa: ASYNC110 # the proxy tells nobody
+        await asyncio.sleep(0.001)
+    await play.proxy.switch(Mode.REFUSE)
+    status, answer, _ = await posting
     assert status == 503
     assert b"outcome-unknown" in answer
+    await play.proxy.switch(Mode.PASS)
     play.proxy.mend()
     status, _, replayed = await play.post(key)
     assert (status, replayed) == (201, "true")
