@@ -19,6 +19,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from quart_app.settings import LogFormat, LogLevel
 
 current_request_id: ContextVar[str] = ContextVar("quart_app_request_id", default="")
+# Empty where tracing is off.
+current_trace_id: ContextVar[str] = ContextVar("quart_app_trace_id", default="")
 # Their INFO lines are for their own developers.
 _CHATTY = ("alembic", "asyncio")
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -81,6 +83,8 @@ class AccessLog:
             "duration_ms": milliseconds,
             "request_id": request_id,
         }
+        if trace_id := current_trace_id.get():
+            fields["trace_id"] = trace_id
         self._stream.write(_encode(fields).decode() + "\n")
 
 
@@ -92,6 +96,8 @@ def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     request_id = current_request_id.get()
     if request_id:
         event["request_id"] = request_id
+    if trace_id := current_trace_id.get():
+        event["trace_id"] = trace_id
     return event
 
 

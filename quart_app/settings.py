@@ -5,6 +5,7 @@ and never prints a value: a wrong one may be a password in the wrong place.
 """
 
 import difflib
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -95,7 +96,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
     # May also be given as a file to read, NAME_FILE=/run/secrets/...
-    secrets: ClassVar[tuple[str, ...]] = ("database", "tokens")
+    secrets: ClassVar[tuple[str, ...]] = ("database", "replica_url", "tokens")
     # Each must be less than the next, or an outer limit cuts off what an inner one would explain.
     budget: ClassVar[tuple[str, ...]] = (
         "probe_timeout",
@@ -109,6 +110,13 @@ class Settings(BaseSettings):
     database: Annotated[
         InstanceOf[ConnectConfig], NoDecode, BeforeValidator(_secret_parser(parse_database_url))
     ] = Field(validation_alias="DATABASE_URL")
+
+    # Servers to read from, as DATABASE_URL; none: everything is read from the writer.
+    replica_url: Annotated[
+        InstanceOf[ConnectConfig] | None,
+        NoDecode,
+        BeforeValidator(_secret_parser(parse_database_url)),
+    ] = Field(default=None, repr=False)
 
     # The pool, by aiomysql's names where it has them.
     # At least one: readiness is told from connections that are there.
@@ -145,6 +153,8 @@ class Settings(BaseSettings):
     # One line for every answered request.
     access_log: bool = True
 
+    # OpenTelemetry spans, to where the OTEL_... variables say; needs quart-app[otel].
+    tracing: bool = False
     # Statements that take this long are logged, without their values. 0: none.
     slow_query: NonNegativeFloat = 1.0
 
@@ -171,6 +181,12 @@ class Settings(BaseSettings):
         return replace(self.database, connect_timeout=self.connect_timeout)
 
     @property
+    def replicas(self) -> ConnectConfig | None:
+        """How the engine connects to servers that are only read from."""
+        url = self.replica_url
+        return None if url is None else replace(url, connect_timeout=self.connect_timeout)
+
+    @property
     def pool(self) -> PoolConfig:
         """How the engine pools."""
         return PoolConfig(
@@ -186,6 +202,14 @@ class Settings(BaseSettings):
             # A read that is stuck on a dead connection has the other half for another one.
             statement_timeout=self.request_timeout / 2,
         )
+
+    @field_validator("tracing")
+    @classmethod
+    def _can_trace(cls, value: bool) -> bool:
+        if value and importlib.util.find_spec("opentelemetry") is None:
+            message = "needs more to be installed: pip install 'quart-app[otel]'"
+            raise ValueError(message)
+        return value
 
     @field_validator("maxsize")
     @classmethod
