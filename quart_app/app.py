@@ -1,17 +1,14 @@
 """START HERE: everything the app is made of, wired from top to bottom. No logic."""
 
-from dataclasses import replace
-
 from quart import Quart
 
-from quart_app import logs
+from quart_app import logs, observation
 from quart_app.cities.views import blueprint as cities
 from quart_app.extension import QuartMySQL
 from quart_app.http import (
     auth,
     deadline,
     idempotency,
-    metrics,
     problems,
     reconnect,
     request_id,
@@ -20,13 +17,11 @@ from quart_app.http import (
 from quart_app.http.health import blueprint as health
 from quart_app.http.ids import IdConverter
 from quart_app.http.lean import LeanQuart
-from quart_app.metrics import Metrics, Observers
+from quart_app.http.metrics import blueprint as metrics
 from quart_app.pages import openapi
 from quart_app.pages.views import blueprint as pages
 from quart_app.settings import Settings
-from quart_app.slow_log import slow_log
-from quart_app.status import views as status
-from quart_app.status.history import History
+from quart_app.status.views import blueprint as status
 from quart_app.students.views import blueprint as students
 
 
@@ -36,11 +31,8 @@ def create_app(settings: Settings) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_content_length_bytes
     app.url_map.converters["id"] = IdConverter
 
-    counted, history = Metrics(name=settings.pool.name), History()
-    observer = Observers(counted.pool, history)
-    watch = slow_log(settings.slow_query) if settings.slow_query else None
-    connect = replace(settings.connect, watch=watch)
-    QuartMySQL(app, connect=connect, pool=settings.pool, observer=observer)
+    seen = observation.of(settings)
+    QuartMySQL(app, connect=seen.connect, pool=settings.pool, observer=seen.observer)
 
     problems.install(app)
     auth.install(app, tokens=settings.tokens)
@@ -50,14 +42,13 @@ def create_app(settings: Settings) -> Quart:
     access_log = logs.AccessLog(settings.log_format) if settings.access_log else None
     request_id.install(app, access_log=access_log)
     security.install(app, request_timeout=settings.request_timeout)
-    metrics.install(app, counted)
-    status.install(app, history, counted)
+    seen.install(app)
 
     app.register_blueprint(cities)
     app.register_blueprint(students)
     app.register_blueprint(health)
-    app.register_blueprint(metrics.blueprint)
-    app.register_blueprint(status.blueprint)
+    app.register_blueprint(metrics)
+    app.register_blueprint(status)
     app.register_blueprint(pages)
     openapi.install(app)
     return app
