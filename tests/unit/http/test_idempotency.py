@@ -1,12 +1,21 @@
-"""Idempotency-Key: which keys are good. What it does is tested on real servers."""
+"""Idempotency-Key: which keys are good, and how they go. More is tested on real servers."""
+
+import asyncio
 
 import pytest
-from quart import Request
+from quart import Quart, Request
 from werkzeug.datastructures import Headers
 
-from quart_app.http.idempotency import MAX_KEY_LENGTH, read_key
+from quart_app.extension import QuartMySQL
+from quart_app.http import idempotency
+from quart_app.http.idempotency import MAX_KEY_LENGTH, PURGE_BATCH, PURGE_EVERY, read_key
 from quart_app.http.problems import ProblemError
+from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
+from tests.support import wire
 from tests.support.requests import make_request
+from tests.support.server import answer, refuse
+from tests.unit.http.ledger_server import LedgerServer
+from tests.unit.http.test_keyed_property import make_app
 
 
 def _request(*keys: str) -> Request:
@@ -49,3 +58,57 @@ def test_anything_else_is_refused(headers: tuple[str, ...]) -> None:
         read_key(_request(*headers))
     assert caught.value.kind.status == 400
     assert not any(key and key in caught.value.detail for key in headers if len(key) > 3)
+
+
+CONNECT = ConnectConfig(endpoints=(Endpoint(),), user="u", tls_mode=TLSMode.DISABLED)
+
+
+def _purges(server: LedgerServer) -> int:
+    return sum(sql.startswith("DELETE FROM idempotency_key") for sql in server.statements)
+
+
+async def test_old_keys_are_purged_now_and_then_and_after_a_failure_again() -> None:
+    app, server = Quart(__name__), LedgerServer({})
+    server.serve_in_memory()
+    QuartMySQL(app, connect=CONNECT)
+    idempotency.install(app, keep=3600)
+    async with app.test_app():
+        await asyncio.sleep(1.6 * PURGE_EVERY)
+        assert _purges(server) >= 1
+        server.react("DELETE", refuse(1146))
+        before = _purges(server)
+        await asyncio.sleep(3.2 * PURGE_EVERY)
+        assert _purges(server) >= before + 2
+        (statement,) = {sql for sql in server.statements if sql.startswith("DELETE")}
+        assert "INTERVAL 3600 SECOND" in statement
+        assert f"LIMIT {PURGE_BATCH}" in statement
+
+
+async def test_a_full_batch_is_followed_by_another() -> None:
+    app, server = Quart(__name__), LedgerServer({})
+    server.serve_in_memory()
+    db = QuartMySQL(app, connect=CONNECT)
+    server.react("DELETE", answer(wire.ok(affected=7)))
+    server.react("DELETE", answer(wire.ok(affected=PURGE_BATCH)), times=2)
+    async with app.test_app():
+        assert await idempotency.purge(db, keep=60) == 2 * PURGE_BATCH + 7
+
+
+@pytest.mark.parametrize(("errno", "status"), [(1452, 409), (1146, 500)])
+async def test_another_error_than_a_duplicate_is_not_taken_for_one(errno: int, status: int) -> None:
+    app, server = make_app(), LedgerServer({})
+    server.serve_in_memory()
+    server.react("INSERT INTO idempotency_key", refuse(errno))
+    async with app.test_app():
+        response = await app.test_client().post("/attempts", headers={"Idempotency-Key": "k"})
+        assert response.status_code == status
+
+
+async def test_a_key_purged_at_this_moment_is_tried_again() -> None:
+    app, server = make_app(), LedgerServer({})
+    server.serve_in_memory()
+    server.react("INSERT INTO idempotency_key", refuse(1062), times=1)
+    async with app.test_app():
+        response = await app.test_client().post("/attempts", headers={"Idempotency-Key": "k"})
+        assert response.status_code == 201
+        assert server.attempts == ["k"]
