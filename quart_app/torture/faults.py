@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from quart_app.database_url import parse_database_url
 from quart_app.mysql.connector import MySQLDriver
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import ConnectError, QueryError
+from quart_app.mysql.errors import QueryError, TooManyConnections
 from quart_app.torture.cuts import Cut
 from quart_app.torture.proxy import FaultProxy, Mode
 
@@ -128,6 +128,18 @@ class Faults:
             finally:
                 await admin.run("SET GLOBAL read_only = 0")
 
+    @contextlib.asynccontextmanager
+    async def variable(self, name: str, value: int) -> AsyncGenerator[None, None]:
+        """The server's global variable *name* is *value*; it counts for connections made within."""
+        async with self.admin() as admin:
+            before = (await admin.run(f"SELECT @@GLOBAL.{name}")).rows[0][0]
+            await admin.run(f"SET GLOBAL {name} = {value:d}")
+        try:
+            yield
+        finally:
+            async with self.admin() as admin:
+                await admin.run(f"SET GLOBAL {name} = {before:d}")
+
     # -- the network ------------------------------------------------------------------------
 
     async def silence(self) -> None:
@@ -192,9 +204,10 @@ class Faults:
         for _ in range(MOST_FILLERS):
             try:
                 connection = await driver.connect()
-            except ConnectError:
+            except TooManyConnections:
                 return
             stack.callback(connection.quit)
+        raise RuntimeError("the server takes any number of connections")
 
     @contextlib.asynccontextmanager
     async def _network(self, mode: Mode) -> AsyncGenerator[None, None]:

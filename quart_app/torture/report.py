@@ -10,8 +10,8 @@ from quart_app.torture.run import Result
 from quart_app.torture.timeline import STEP, buckets
 
 HEAD = (
-    f"{'row':<4} {'fault':<50} {'requests':>8} {'not ok':<44} {'longest':>8} {'heals in':>9}"
-    f" {'lost':>5} {'doubled':>8} {'leaked':>7}  promise"
+    f"{'row':<4} {'fault':<48} {'requests':>8} {'longest':>8} {'heals in':>9}"
+    f" {'lost':>5} {'doubled':>8} {'leaked':>7}  {'promise':<7}  not ok"
 )
 
 
@@ -19,10 +19,10 @@ def line(result: Result) -> str:
     """A row of the table."""
     healed = "-" if result.healed_after is None else f"{result.healed_after * 1e3:.0f} ms"
     return (
-        f"{result.row.number:<4} {result.row.title:<50} {len(result.records):>8}"
-        f" {not_ok(result):<44} {result.longest:>6.2f} s {healed:>9}"
+        f"{result.row.number:<4} {result.row.title:<48} {len(result.records):>8}"
+        f" {result.longest:>6.2f} s {healed:>9}"
         f" {result.account.lost:>5} {result.account.doubled:>8} {result.leaked:>7}"
-        f"  {'kept' if result.kept else 'BROKEN'}"
+        f"  {'kept' if result.kept else 'BROKEN':<7}  {not_ok(result)}"
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import secrets
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,11 @@ WARM_UP, AFTER = 0.8, 1.2
 SETTLING = 4.0
 
 
+def _somewhere() -> int:
+    """Begin where no earlier run on the same database wrote."""
+    return 1000 * secrets.randbelow(100_000_000)
+
+
 @dataclass(slots=True, kw_only=True)
 class Bench:
     """What all rows share: the server, and numbers that are used once."""
@@ -29,7 +35,7 @@ class Bench:
     database_url: str
     folder: Path
     rng: random.Random
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(_somewhere()))
     # Further servers that hold a part of what is written.
     others: list[Faults] = field(default_factory=list)
     # Which rows can't be played here, and why.

@@ -1,8 +1,8 @@
 """Rows 1, 2, 3, 5: what happens to connections while nobody uses them. The next request is ok."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from quart_app.torture.faults import Faults
 from quart_app.torture.rows.row import Play, Row
@@ -31,17 +31,9 @@ def at_rest(strike: Callable[[Faults], Awaitable[object]]) -> Play:
     return play
 
 
-@asynccontextmanager
-async def short_wait_timeout(faults: Faults) -> AsyncGenerator[None, None]:
+def short_wait_timeout(faults: Faults) -> AbstractAsyncContextManager[None]:
     """The server closes connections that are idle for two seconds."""
-    async with faults.admin() as admin:
-        before = (await admin.run("SELECT @@GLOBAL.wait_timeout")).rows[0][0]
-        await admin.run(f"SET GLOBAL wait_timeout = {SHORT_WAIT_TIMEOUT}")
-    try:
-        yield
-    finally:
-        async with faults.admin() as admin:
-            await admin.run(f"SET GLOBAL wait_timeout = {before:d}")
+    return faults.variable("wait_timeout", SHORT_WAIT_TIMEOUT)
 
 
 async def _outlive_wait_timeout(_faults: Faults) -> None:

@@ -1,8 +1,8 @@
 """Rows 4, 6 to 10: what breaks while requests are under way."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from quart_app.mysql.driver import Connection
 from quart_app.torture.faults import Faults
@@ -68,6 +68,12 @@ async def _answers_to_commit_lost(faults: Faults) -> None:
         await asyncio.sleep(2.0)
 
 
+async def _lost_commits(scene: Scene, row: Row) -> None:
+    before = scene.faults.proxy.struck
+    await under_load(_answers_to_commit_lost)(scene, row)
+    scene.expect(scene.faults.proxy.struck > before, "no answer to a COMMIT was lost")
+
+
 async def _read_only(faults: Faults) -> None:
     async with faults.read_only():
         await asyncio.sleep(1.5)
@@ -90,17 +96,14 @@ async def _hold(locker: Connection) -> None:
     await locker.rollback()
 
 
-@asynccontextmanager
-async def impatient_locks(faults: Faults) -> AsyncGenerator[None, None]:
+def impatient_locks(faults: Faults) -> AbstractAsyncContextManager[None]:
     """Waits for locks end after one second (1205)."""
-    async with faults.admin() as admin:
-        before = (await admin.run("SELECT @@GLOBAL.innodb_lock_wait_timeout")).rows[0][0]
-        await admin.run("SET GLOBAL innodb_lock_wait_timeout = 1")
-    try:
-        yield
-    finally:
-        async with faults.admin() as admin:
-            await admin.run(f"SET GLOBAL innodb_lock_wait_timeout = {before:d}")
+    return faults.variable("innodb_lock_wait_timeout", 1)
+
+
+def durable(faults: Faults) -> AbstractAsyncContextManager[None]:
+    """What is committed survives the server's process, whatever the server was started with."""
+    return faults.variable("innodb_flush_log_at_trx_commit", 1)
 
 
 async def _full_house(scene: Scene, row: Row) -> None:
@@ -126,6 +129,7 @@ ROWS = (
         title="server killed with SIGKILL, started 1 s later",
         play=under_load(_killed_and_started),
         promise=HELD,
+        server=durable,
     ),
     Row(
         number="4c",
@@ -151,7 +155,7 @@ ROWS = (
     Row(
         number="7",
         title="COMMIT done, its answer lost",
-        play=under_load(_answers_to_commit_lost),
+        play=_lost_commits,
         promise=LOST_COMMIT,
         through_proxy=True,
     ),
