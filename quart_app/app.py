@@ -11,6 +11,7 @@ from quart_app.http import (
     idempotency,
     problems,
     reconnect,
+    replicas,
     request_id,
     security,
 )
@@ -32,11 +33,19 @@ def create_app(settings: Settings) -> Quart:
     app.url_map.converters["id"] = IdConverter
 
     seen = observation.of(settings)
-    QuartMySQL(app, connect=seen.connect, pool=settings.pool, observer=seen.observer)
+    QuartMySQL(
+        app,
+        connect=seen.connect,
+        pool=settings.pool,
+        observer=seen.observer,
+        replicas=settings.replicas,
+    )
 
     problems.install(app)
     auth.install(app, tokens=settings.tokens)
     idempotency.install(app)
+    if settings.replicas is not None:
+        replicas.install(app)
     reconnect.install(app)
     deadline.install(app, timeout=settings.request_timeout)
     access_log = logs.AccessLog(settings.log_format) if settings.access_log else None

@@ -7,6 +7,7 @@ they work.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import cast
 
 from quart import Quart, current_app
@@ -16,6 +17,7 @@ from quart_app.mysql.config import ConnectConfig, PoolConfig, RetryPolicy
 from quart_app.mysql.errors import DatabaseError
 from quart_app.mysql.observer import Observer
 from quart_app.mysql.pool import Pool
+from quart_app.mysql.replicas import Replicas
 from quart_app.mysql.session import Session
 
 EXTENSION = "QUART_MYSQL"
@@ -34,11 +36,12 @@ class QuartMySQL(Session):
         pool: how many and for how long; default: ``app.config["QUART_MYSQL_POOL"]``, if set.
         retry: how work is tried again.
         observer: is told what happens.
+        replicas: servers to read from where the reader allows it (mysql/consistency.py).
 
     Outside of serving every call raises PoolClosed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # independent keywords, each with a default
         self,
         app: Quart | None = None,
         *,
@@ -46,8 +49,10 @@ class QuartMySQL(Session):
         pool: PoolConfig | None = None,
         retry: RetryPolicy | None = None,
         observer: Observer | None = None,
+        replicas: ConnectConfig | None = None,
     ) -> None:
         self._connect = connect
+        self._replicas = replicas
         self._pool_config = pool
         self._observer = observer
         super().__init__(self._new_pool(), retry)
@@ -68,11 +73,16 @@ class QuartMySQL(Session):
         """Open, wait for the app to end, close: bounded by the pool's ``close_timeout``."""
         self.pool = self._new_pool()
         await self.pool.open()
+        if self._replicas is not None:
+            self.replicas = Replicas(self._replica_pool(self._replicas))
+            await self.replicas.pool.open()
         first = asyncio.create_task(self._report_first_connect(), name="quart_mysql-first-connect")
         try:
             yield
         finally:
             first.cancel()
+            if self.replicas is not None:
+                await self.replicas.pool.close()
             await self.pool.close()
 
     async def _report_first_connect(self) -> None:
@@ -83,6 +93,10 @@ class QuartMySQL(Session):
             log.error("the database is not there: %s", explain(error))  # noqa: TRY400 - no trace
         else:
             log.info("connected to the database")
+
+    def _replica_pool(self, connect: ConnectConfig) -> Pool:
+        config = replace(self._pool_config or PoolConfig(), name="replicas")
+        return Pool(replace(connect, any_role=True), config)
 
     def _new_pool(self) -> Pool:
         return Pool(self._connect, self._pool_config, observer=self._observer)

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from typing import Any, Protocol
 
-from quart_app.mysql import deadline, joining
+from quart_app.mysql import consistency, deadline, joining
 from quart_app.mysql.driver import Result
 from quart_app.mysql.errors import DatabaseError, QueryTimeout
 from quart_app.mysql.reply import Kind
@@ -39,12 +39,13 @@ class Reader(Protocol):
 class Call:
     """One caller's question, and the future of its answer."""
 
-    __slots__ = ("args", "future", "until")
+    __slots__ = ("args", "future", "reading", "until")
 
     def __init__(self, args: Arguments, future: "asyncio.Future[list[Row]]") -> None:
         self.args = args
         self.future = future
         self.until = deadline.current()
+        self.reading = consistency.current()
 
 
 class Lookup:
@@ -161,7 +162,7 @@ class Lookup:
 
     async def _fly(self, calls: list[Call]) -> None:
         try:
-            with deadline.until(_latest(calls)):
+            with deadline.until(_latest(calls)), consistency.from_replicas(_common(calls)):
                 if len(calls) == 1 or not await self._answer_together(calls):
                     for call in calls:
                         await self._answer(call)
@@ -204,6 +205,11 @@ class Lookup:
             self._reader.observe_batch(1)
             if not call.future.done():
                 call.future.set_result(result.rows)
+
+
+def _common(calls: list[Call]) -> consistency.Reading | None:
+    """What all of them may read from replicas; the writer is good enough for any."""
+    return calls[0].reading if len({call.reading for call in calls}) == 1 else None
 
 
 def _expire(call: Call) -> None:

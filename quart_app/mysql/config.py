@@ -58,6 +58,8 @@ class ConnectConfig:
     tls_context: ssl.SSLContext | None = field(default=None, repr=False)
     # The server's RSA key (PEM): caching_sha2_password without TLS then trusts no key off the wire.
     server_public_key: bytes | None = field(default=None, repr=False)
+    # Of several endpoints take any, read-only ones too, in turn: for a pool that only reads.
+    any_role: bool = False
     # Run on every new connection, after our own set-up and again after a reset.
     init_command: str | None = None
     # Entered around every statement with its text (driver/watched.py): slow-query log, tracing.

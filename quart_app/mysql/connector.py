@@ -15,6 +15,8 @@ from quart_app.mysql.topology import Topology
 NO_SUCH_THREAD = 1094
 # With another endpoint to try, one that does not answer gets this long.
 HASTE = 1.0
+# A frozen server answers no TLS goodbye.
+GOODBYE = 1.0
 
 
 class MySQLDriver:
@@ -25,7 +27,7 @@ class MySQLDriver:
         self._statement_timeout = statement_timeout
         self._tls: ssl.SSLContext | None = None
         self._tls_made = False
-        self.topology = Topology(config.endpoints)
+        self.topology = Topology(config.endpoints, in_turn=config.any_role)
         self._victims: list[Connection] = []
         self._killing = False
 
@@ -66,12 +68,13 @@ class MySQLDriver:
         loop = asyncio.get_running_loop()
         try:
             connection = await self._connect_to(endpoint, timeout)
-            if not self.topology.is_single:
+            if not self.topology.is_single and not self.config.any_role:
                 await ensure_writable(connection, timeout)
         except ConnectError:
             self.topology.failed(endpoint, loop.time())
             raise
-        connection.switched = self.topology.succeeded(endpoint, loop.time())
+        switched = self.topology.succeeded(endpoint, loop.time())
+        connection.switched = switched and not self.config.any_role
         return connection
 
     async def _connect_to(self, endpoint: Endpoint, timeout: float) -> Connection:
@@ -153,6 +156,7 @@ class MySQLDriver:
                 await self._kill_one(killer, self._victims.pop())
         finally:
             killer.quit()
+            await killer.wait_gone(GOODBYE)
 
     async def _kill_one(self, killer: Connection, victim: Connection) -> None:
         try:

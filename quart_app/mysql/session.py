@@ -20,6 +20,7 @@ from quart_app.mysql.errors import DatabaseError, QueryError
 from quart_app.mysql.jsonreader import JSONReader
 from quart_app.mysql.many import Args, run_many
 from quart_app.mysql.pool import Pool
+from quart_app.mysql.replicas import Replicas
 from quart_app.mysql.work import Worker
 
 Row = tuple[Any, ...]
@@ -39,6 +40,7 @@ class Session(Worker):
         super().__init__(pool, retry, uniform=uniform)
         self._lookups: dict[str, Lookup] = {}
         self._json = JSONReader(self)
+        self.replicas: Replicas | None = None
 
     async def fetch_all(self, sql: LiteralString, args: Args = None) -> list[Row]:
         """Read all rows; tried again on another connection until the deadline."""
@@ -154,6 +156,10 @@ class Session(Worker):
         held = self._mine()
         if held is not None:
             return await self._run_held(held, sql, args, text=text)
+        if self.replicas is not None and intent is Intent.READ:
+            result = await self.replicas.read(sql, args, text=text)
+            if result is not None:
+                return result
         attempts = self._attempts(intent)
         while True:
             connection = await self._borrow(attempts)

@@ -25,8 +25,10 @@ class _Standing:
 class Topology:
     """Keeps the endpoints in the order to try them. Times are one clock's, in seconds."""
 
-    def __init__(self, endpoints: tuple[Endpoint, ...]) -> None:
+    def __init__(self, endpoints: tuple[Endpoint, ...], *, in_turn: bool = False) -> None:
         self.endpoints = endpoints
+        self._in_turn = in_turn  # every connection to another one: for servers only read from
+        self._turn = -1
         self.current = endpoints[0]
         self._standing = {endpoint: _Standing() for endpoint in endpoints}
         self._return_at = math.inf
@@ -42,6 +44,9 @@ class Topology:
 
     def order(self, now: float) -> list[Endpoint]:
         """The endpoints to try: the one in use, then as configured; those that failed lately last."""
+        if self._in_turn:
+            self._turn = (self._turn + 1) % len(self.endpoints)
+            self.current = self.endpoints[self._turn]
         ranked = [self.current, *(each for each in self.endpoints if each != self.current)]
         return sorted(ranked, key=lambda each: max(self._standing[each].down_until, now))
 
@@ -61,7 +66,7 @@ class Topology:
 
     def preferred_due(self, now: float) -> bool:
         """Whether it is time to look if the preferred endpoint is back."""
-        if now < self._return_at:
+        if now < self._return_at or self._in_turn:
             return False
         self._return_at = now + RETURN_EVERY
         return True

@@ -91,6 +91,14 @@ class ContainerServer:
         """The URL of a user who may do everything."""
         return f"mysql://root:{PASSWORD}@{self.host}:{self.port}/{DATABASE}"
 
+    @property
+    def address_inside(self) -> str:
+        """The container's own address, where other containers reach it at port 3306."""
+        container = self._container.get_wrapped_container()
+        container.reload()
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        return str(next(iter(networks.values()))["IPAddress"])
+
     def start(self) -> None:
         """Make and start the container, or start it again; wait until the server answers."""
         if self._started:

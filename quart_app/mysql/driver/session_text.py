@@ -11,7 +11,8 @@ _TIDY = re.compile(
     rb"|SAVEPOINT|RELEASE\s+SAVEPOINT|SHOW|EXPLAIN|DESCRIBE|DESC|KILL)\b",
     re.IGNORECASE,
 )
-_TOUCHING = re.compile(rb"@|\bGET_LOCK\b|;\s*\S|\bCHAIN\b", re.IGNORECASE)
+# "@@" only reads what the server is set to; "@" may write a variable of the session.
+_TOUCHING = re.compile(rb"(?<!@)@(?!@)|\bGET_LOCK\b|;\s*\S|\bCHAIN\b", re.IGNORECASE)
 _LITERAL = re.compile(rb"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"", re.DOTALL)
 _NEXT_TRANSACTION = re.compile(rb"\s*SET\s+TRANSACTION\s", re.IGNORECASE)
 
