@@ -343,8 +343,8 @@ class Pool:
         if connection.orphaned:
             self.spawn(self._upkeep.kill(connection), f"kill-{slot.number}")
         connection.quit()
-        if not self.is_open:
-            self._leaving.append(connection)
+        self._leaving = [one for one in self._leaving if not one.gone]
+        self._leaving.append(connection)
         self.put_empty(slot)
 
     def _why_unfit(self, slot: Slot, now: float) -> str | None:

@@ -7,6 +7,7 @@ of turn), wait without end, or leave a socket behind.
 import asyncio
 import contextlib
 import math
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -98,7 +99,18 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
     async def _request_authentication(self) -> None:
         if self.require_tls and not self.server_capabilities & CLIENT.SSL:
             raise OperationalError(CR.CR_SSL_CONNECTION_ERROR, "The server does not offer TLS")
-        await super()._request_authentication()
+        if not (self._ssl_context and self.server_capabilities & CLIENT.SSL):
+            await super()._request_authentication()
+            return
+        # Cancelled while it changes to TLS, asyncio keeps a transport that nobody else has, until
+        # the peer says goodbye or for half a minute. Its socket is within reach by this one.
+        with self._writer.transport.get_extra_info("socket").dup() as spare:
+            try:
+                await super()._request_authentication()
+            except asyncio.CancelledError:
+                with contextlib.suppress(OSError):
+                    spare.shutdown(socket.SHUT_RDWR)
+                raise
 
     def _set_keep_alive(self) -> None:
         set_keepalive(self._writer.transport.get_extra_info("socket"))
@@ -328,11 +340,25 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
             self._loop.call_later(1.0, transport.abort)  # a frozen peer answers no TLS goodbye
 
     async def wait_gone(self, timeout: float) -> None:
-        """Wait until the socket of a closed connection is, *timeout* seconds at most."""
-        if self._left is not None:
-            with contextlib.suppress(OSError):
-                async with asyncio.timeout(timeout):
-                    await self._left.wait_closed()
+        """Wait until the socket of a closed connection is closed, too; after *timeout* force it."""
+        closed = self._closing()
+        if closed is None:
+            return
+        done, _ = await asyncio.wait([closed], timeout=timeout)
+        if not done and self._left is not None:
+            self._left.transport.abort()
+            await asyncio.wait([closed], timeout=timeout)
+
+    @property
+    def gone(self) -> bool:
+        """Whether no socket is left; of TLS, a closed connection's is there until its goodbye."""
+        closed = self._closing()
+        return self.closed and (closed is None or closed.done())
+
+    def _closing(self) -> Any:
+        # wait_closed() would await this future, and a cancelled wait would cancel it for all.
+        left: Any = self._left
+        return None if left is None else left._protocol._get_close_waiter(left)
 
     def abort(self) -> None:
         """Close at once, whatever is buffered."""
