@@ -323,7 +323,8 @@ def test_tls_modes_mean_what_mysqls_clients_mean() -> None:
 
 @pytest.mark.parametrize("setting", ["tls_ca", "tls_cert"])
 async def test_tls_files_that_cannot_be_read_are_a_fault_of_the_settings(setting: str) -> None:
-    config = replace(ConnectConfig(), tls_mode=TLSMode.REQUIRED, **{setting: "/no/such/file"})
+    files: dict[str, Any] = {setting: "/no/such/file"}
+    config = replace(ConnectConfig(), tls_mode=TLSMode.REQUIRED, **files)
     with pytest.raises(TLSRequired, match="FileNotFoundError"):
         tls_context(config)
     with pytest.raises(TLSRequired):
