@@ -40,7 +40,7 @@ from quart_app.mysql.errors import (
     QueryTimeout,
 )
 from quart_app.mysql.journal import Journal
-from quart_app.mysql.retry import Attempts
+from quart_app.mysql.retry import Attempts, name
 
 log = logging.getLogger("quart_app.http")
 
@@ -109,8 +109,8 @@ class ReplayableBody(Body):
 
 def install(app: Quart, *, max_held: int = MAX_HELD) -> None:
     """Protect every handler of *app*. Install it before ``deadline``, which limits it."""
-    name, kept = "ReplayableRequest", {"body_class": ReplayableBody}
-    app.request_class = type(name, (app.request_class,), kept)  # type: ignore[assignment] # it is one
+    kept = {"body_class": ReplayableBody}
+    app.request_class = type("ReplayableRequest", (app.request_class,), kept)  # type: ignore[assignment] # it is one
     middleware = Reconnect(app, max_held=max_held)
     app.dispatch_request = middleware.dispatch  # type: ignore[assignment,method-assign] # no hook
 
@@ -132,8 +132,8 @@ class Reconnect:
             with case.journal():
                 return await self._dispatch(context)
         except Exception as exc:
-            error = as_database_error(exc)
-            if error is None or isinstance(error, IntegrityError | QueryError):
+            error = _passing_fault(exc)
+            if error is None:
                 raise
             return await self._heal(context, case, error)
 
@@ -151,13 +151,13 @@ class Reconnect:
                     with case.journal():
                         answer = await self._dispatch(context)
                 except Exception as exc:
-                    again = as_database_error(exc)
-                    if again is None or isinstance(again, IntegrityError | QueryError):
+                    again = _passing_fault(exc)
+                    if again is None:
                         raise
                     error = again
                 else:
                     after = clock() - began
-                    log.warning("healed after %.3f s: %s", after, _name(first))
+                    log.warning("healed after %.3f s: %s", after, name(first))
                     session_of(self._app).pool.observer.healed(after=after, error=first)
                     return answer
         finally:
@@ -228,6 +228,15 @@ class _Case:
         return attempts
 
 
+def _passing_fault(exc: Exception) -> DatabaseError | None:
+    """The database's fault that *exc* is, if it may pass; of a TaskGroup's errors the first."""
+    if isinstance(exc, ExceptionGroup):
+        faults = [_passing_fault(each) for each in exc.exceptions]
+        return None if None in faults else faults[0]
+    error = as_database_error(exc)
+    return None if isinstance(error, IntegrityError | QueryError) else error
+
+
 def _intent(request: Request, declared: Replay | None) -> Intent:
     if request.method in SAFE_METHODS:
         return Intent.READ
@@ -248,10 +257,6 @@ def _problem(error: DatabaseError, *, changed: bool) -> ProblemError:
     else:
         kind = TIMEOUT if isinstance(error, QueryTimeout) else UNAVAILABLE
     if kind is not UNAVAILABLE:
-        log.warning("%s: %s", kind.slug, _name(error))
+        log.warning("%s: %s", kind.slug, name(error))
     retry_after = max(1, round(error.retry_after or 1))
     return ProblemError(kind, kind.meaning, headers={"Retry-After": str(retry_after)})
-
-
-def _name(error: DatabaseError) -> str:
-    return f"{type(error).__name__} {error.errno or ''}".rstrip()

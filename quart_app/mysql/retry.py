@@ -5,6 +5,7 @@ is not retried here, that is the pool's business; waiting for the pool to have c
 """
 
 import asyncio
+import logging
 import random
 
 from quart_app.mysql import deadline
@@ -15,6 +16,8 @@ from quart_app.mysql.driver import Connection
 from quart_app.mysql.errors import CommitUnknown, DatabaseError
 from quart_app.mysql.pool import Pool
 
+log = logging.getLogger("quart_app.mysql")
+
 
 class Attempts:
     """Counts tries, remembers whether one of them may have worked, and says when to stop.
@@ -23,11 +26,14 @@ class Attempts:
         *timeout*: from now; an ambient deadline that is nearer wins. None: the ambient deadline, or
             the policy's where there is none.
 
-    Use: work under ``limit()``; on a DatabaseError call ``failed()``, then await ``again()``.
+    Use: work under ``limit()``; on a DatabaseError call ``failed()``, then await ``again()``; on
+    success call ``succeeded()``.
     """
 
     __slots__ = (
         "_error",
+        "_failed_at",
+        "_first",
         "_phase",
         "_policy",
         "_pool",
@@ -75,9 +81,18 @@ class Attempts:
         if connection is not None or self.generation == self._pool.generation:
             evict(self._pool, connection, verdict.evict, error)
         self.generation = self._pool.generation
+        if not self._tries:
+            self._first, self._failed_at = error, asyncio.get_running_loop().time()
         self._tries += 1
         self._error, self._phase, self._verdict = error, phase, verdict
         return verdict
+
+    def succeeded(self) -> None:
+        """Tell, once, what was healed and how long that took."""
+        if self._tries:
+            after = asyncio.get_running_loop().time() - self._failed_at
+            log.info("healed after %.3f s, %d tries: %s", after, self._tries + 1, name(self._first))
+            self._pool.observer.healed(after=after, error=self._first)
 
     async def again(self) -> None:
         """Wait until the next try may begin. Raises the error noted last if there is to be none.
@@ -117,11 +132,15 @@ def evict(pool: Pool, connection: Connection | None, what: Evict, error: Databas
     """Carry out the second half of a verdict."""
     if what is Evict.NOTHING:
         return
-    reason = f"{type(error).__name__} {error.errno or ''}".rstrip()
     if what is Evict.POOL:
-        pool.invalidate(reason, connection=connection)
+        pool.invalidate(name(error), connection=connection)
     if connection is not None:
-        connection.evict(reason)
+        connection.evict(name(error))
+
+
+def name(error: DatabaseError) -> str:
+    """Name *error* for a log line or a reason: its class and number, never its text."""
+    return f"{type(error).__name__} {error.errno or ''}".rstrip()
 
 
 def _deadline(timeout: float | None, default: float) -> float:

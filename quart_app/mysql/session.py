@@ -147,6 +147,7 @@ class Session(Worker):
                 if begun:
                     raise
             else:
+                attempts.succeeded()
                 return
             finally:
                 self.pool.release(connection)
@@ -165,9 +166,12 @@ class Session(Worker):
             connection = await self._borrow(attempts)
             try:
                 with attempts.limit():
-                    return await connection.run(sql, args, text=text)
+                    result = await connection.run(sql, args, text=text)
             except DatabaseError as error:
                 attempts.failed(error, Phase.STATEMENT, connection=connection)
+            else:
+                attempts.succeeded()
+                return result
             finally:
                 self.pool.release(connection)
             await attempts.again()

@@ -66,9 +66,12 @@ class Worker(Borrower):
             with attempts.limit():
                 transaction = await self._begin(attempts)
                 try:
-                    return await self._try(attempts, transaction, work)
+                    result = await self._try(attempts, transaction, work)
                 except DatabaseError:
                     pass  # noted by _try; again() raises it if it must be
+                else:
+                    attempts.succeeded()
+                    return result
                 finally:
                     self.pool.release(transaction.connection)
             await attempts.again()

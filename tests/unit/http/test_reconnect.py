@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -68,11 +68,12 @@ async def scene(
     run = _statements(db, play)
     _add_plain_routes(app, run)
     _add_special_routes(app, run, play)
+    _add_group_route(app, run)
     async with app.test_app():
         yield play
 
 
-Run = Callable[..., Awaitable[str]]
+Run = Callable[..., Coroutine[object, object, str]]
 
 
 def _statements(db: QuartMySQL, play: Scene) -> Run:
@@ -132,6 +133,21 @@ def _add_special_routes(app: Quart, run: Run, play: Scene) -> None:
     async def broken() -> str:
         play.handled.append("broken")
         raise KeyError
+
+
+def _add_group_route(app: Quart, run: Run) -> None:
+    @app.get("/group")
+    async def group() -> str:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(2):
+                tasks.create_task(run("SELECT 1"))
+            if request.args.get("broken"):
+                tasks.create_task(_break())
+        return "done"
+
+
+async def _break() -> None:
+    raise KeyError
 
 
 LOSSES = [
@@ -315,6 +331,14 @@ async def test_other_errors_are_none_of_its_business() -> None:
         await play.send("/write", method="POST")
         assert play.inserts == 1
         assert (await play.send("/nowhere"))[0] == 404
+
+
+async def test_a_group_of_tasks_that_lost_their_connections_is_handled_again() -> None:
+    async with scene() as play:
+        play.server.react("SELECT 1", hang_up, times=2)
+        assert (await play.send("/group"))[0] == 200
+        play.server.react("SELECT 1", hang_up, times=2)
+        assert (await play.send("/group?broken=1"))[0] == 500
 
 
 async def test_an_error_of_the_second_try_is_the_answer() -> None:

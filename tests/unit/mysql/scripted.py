@@ -19,6 +19,12 @@ class Retries(Observer):
 
     seen: list[tuple[str, int, float, int | None]] = field(default_factory=list)
 
+    healed_after: list[float] = field(default_factory=list)
+
+    def healed(self, *, after: float, error: Exception) -> None:
+        assert str(error)
+        self.healed_after.append(after)
+
     def retried(self, *, phase: str, attempt: int, waited: float, error: Exception) -> None:
         self.seen.append((phase, attempt, waited, getattr(error, "errno", None)))
 
