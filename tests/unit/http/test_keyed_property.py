@@ -87,7 +87,7 @@ def play(faults: dict[int, str], clients: Sequence[int]) -> tuple[LedgerServer, 
     return run(_play(faults, clients))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     faults=st.dictionaries(st.integers(1, 40), st.sampled_from(FAULTS), max_size=12),
     clients=st.lists(st.integers(1, 3), min_size=1, max_size=3),
