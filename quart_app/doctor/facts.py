@@ -44,7 +44,9 @@ class Facts:
 
     @property
     def writable(self) -> bool:
-        """Whether it takes writes from us, as far as its switches tell."""
+        """Whether it takes writes from us, as far as can be told without one."""
+        if self.clustered and self.status.get("wsrep_ready") != "ON":
+            return False
         switches = ("read_only", "super_read_only", "offline_mode")
         # MariaDB 12 knows more kinds of read-only than ON.
         return all(self.variables.get(name, "OFF").upper() in ("OFF", "0") for name in switches)

@@ -3,7 +3,7 @@
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from quart_app.doctor.findings import Finding, Severity, exit_code
 
@@ -23,17 +23,25 @@ _LASTING = (
 def as_text(findings: Sequence[Finding]) -> str:
     """The worst first; what is well on one line each."""
     lines: list[str] = []
-    several = len({finding.endpoint for finding in findings if finding.endpoint}) > 1
-    for finding in sorted(findings, key=lambda finding: -finding.severity.rank):
-        lines += _lines(finding, several=several)
+    servers = {finding.endpoint for finding in findings if finding.endpoint}
+    for finding, endpoints in _grouped(findings).items():
+        everywhere = not servers - endpoints or not any(endpoints)
+        lines += _lines(finding, where="" if everywhere else ", ".join(sorted(endpoints)))
     if any("SET GLOBAL" in finding.remedy for finding in findings):
         lines += ["", *textwrap.wrap(_LASTING, WIDTH)]
     return "\n".join([*lines, "", summary(findings)])
 
 
-def _lines(finding: Finding, *, several: bool) -> Iterator[str]:
-    where = f" [{finding.endpoint}]" if several and finding.endpoint else ""
-    yield f"{MARKS[finding.severity]} {finding.title}{where}"
+def _grouped(findings: Sequence[Finding]) -> dict[Finding, set[str]]:
+    """The worst first; what is the same on several servers is said once, with where it is so."""
+    groups: dict[Finding, set[str]] = {}
+    for finding in sorted(findings, key=lambda finding: -finding.severity.rank):
+        groups.setdefault(replace(finding, endpoint=""), set()).add(finding.endpoint)
+    return groups
+
+
+def _lines(finding: Finding, *, where: str) -> Iterator[str]:
+    yield f"{MARKS[finding.severity]} {finding.title}{where and f' [{where}]'}"
     if finding.severity is Severity.OK:
         return
     yield from textwrap.wrap(

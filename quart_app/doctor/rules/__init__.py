@@ -38,8 +38,9 @@ def _writers(servers: Sequence[Facts]) -> Iterator[Finding]:
         yield error(
             "read-only",
             f"no server takes writes: {names}",
-            "read_only, super_read_only or offline_mode is on: writes fail with 1290. A replica, or "
-            "a primary that was demoted and whose successor is not named in DATABASE_URL.",
+            "read_only, super_read_only or offline_mode is on (writes fail with 1290), or the node has "
+            "left its cluster (1047). A replica, or a primary that was demoted and whose successor is "
+            "not named in DATABASE_URL.",
             "name the primary in DATABASE_URL (several hosts by commas), or on the server that "
             "should be it: SET GLOBAL super_read_only = OFF, SET GLOBAL read_only = OFF",
         )

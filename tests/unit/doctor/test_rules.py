@@ -148,6 +148,8 @@ TABLE = [
     ("galera", replace(node(), variables=GOOD_VARIABLES), OURS, "none"),
     ("galera-not-ready", node(wsrep_cluster_status="non-Primary"), OURS, "error"),
     ("galera-not-ready", node(wsrep_ready="OFF"), OURS, "error"),
+    ("read-only", node(wsrep_ready="OFF"), OURS, "error"),
+    ("read-only", node(), OURS, "ok"),
     ("galera-not-synced", node(wsrep_local_state_comment="Donor/Desynced"), OURS, "warning"),
     ("galera-size", node(wsrep_cluster_size="2"), OURS, "warning"),
     ("galera-paused", node(wsrep_flow_control_paused="0.4"), OURS, "warning"),
