@@ -37,6 +37,7 @@ class Filler:
         self.connecting: dict[Slot, asyncio.Task[None]] = {}
         self.gate = ConnectGate(pool.rng)
         self.timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when the timer is; uvloop's has no when() if that is at once
         self.last_failure: ConnectError | None = None
         self.failing_since: float | None = None
         self.connects = 0
@@ -91,9 +92,10 @@ class Filler:
 
     def _try_at(self, when: float) -> None:
         if self.timer is not None:
-            if self.timer.when() <= when:
+            if self._due <= when:
                 return
             self.timer.cancel()
+        self._due = when
         self.timer = asyncio.get_running_loop().call_at(when, self._on_timer)
 
     def _on_timer(self) -> None:

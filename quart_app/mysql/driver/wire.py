@@ -63,6 +63,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         self._handshake_timeout = connect_timeout
         self._deadline = math.inf
         self._watchdog: asyncio.TimerHandle | None = None
+        self._looks_at = math.inf  # uvloop's handle has no when() if that is at once
         self._left: asyncio.StreamWriter | None = None
         self._heard_end = False
         self._draining = False
@@ -308,9 +309,10 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         if self._deadline == math.inf:
             return
         if self._watchdog is not None:
-            if self._watchdog.when() <= self._deadline:
+            if self._looks_at <= self._deadline:
                 return
             self._watchdog.cancel()
+        self._looks_at = self._deadline
         self._watchdog = self._loop.call_at(self._deadline, self._look)
 
     def _look(self) -> None:
