@@ -73,6 +73,7 @@ def _flow_control(facts: Facts) -> Iterator[Finding]:
 def replication_group(facts: Facts, _ours: Ours) -> Iterator[Finding]:
     """The state of MySQL's group replication."""
     if not facts.members:
+        yield from _unseen_group(facts)
         return
     bad = [f"{host} {state}" for host, state in facts.members if state != "ONLINE"]
     online = len(facts.members) - len(bad)
@@ -100,6 +101,16 @@ def replication_group(facts: Facts, _ours: Ours) -> Iterator[Finding]:
             "A primary cut off from the others lets writes hang for ever; here they end at the "
             "request's deadline with an unknown outcome.",
             "SET GLOBAL group_replication_unreachable_majority_timeout = 10",
+        )
+
+
+def _unseen_group(facts: Facts) -> Iterator[Finding]:
+    if facts.members is None and facts.variables.get("group_replication_group_name"):
+        yield info(
+            "group-unseen",
+            "the server belongs to a replication group whose state our user may not read",
+            "Whether the group has its majority is not checked here.",
+            "GRANT SELECT ON performance_schema.replication_group_members TO ...",
         )
 
 

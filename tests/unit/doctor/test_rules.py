@@ -175,6 +175,8 @@ TABLE = [
         OURS,
         "info",
     ),
+    ("group-unseen", with_variables(group_replication_group_name="aa-bb"), OURS, "info"),
+    ("group-unseen", with_variables(group_replication_group_name=""), OURS, "none"),
     ("clock", replace(GOOD, skew=-30.0), OURS, "warning"),
     ("latency", replace(GOOD, round_trips=(0.01,) * 20), OURS, "info"),
     ("latency", replace(GOOD, round_trips=(0.05,) * 20), OURS, "warning"),
