@@ -28,7 +28,11 @@ _PURE_FUNCTIONS = frozenset(
     """.split()
 )
 _FLAGS = re.IGNORECASE | re.DOTALL
-_QUOTED = re.compile(rb"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|`[^`]*`", _FLAGS)
+# A quote that is not closed takes the rest: each byte is looked at once, whatever is in there.
+_QUOTED = re.compile(
+    rb"'(?:[^'\\]|\\.|'')*+(?P<a>'?)|\"(?:[^\"\\]|\\.|\"\")*+(?P<b>\"?)|`[^`]*+(?P<c>`?)", _FLAGS
+)
+_WORST = b"' ;/* "
 _SELECT = re.compile(rb"[\s(]*SELECT\b", _FLAGS)
 # INTO a file or a variable, ":=" into a variable; comments may hold code for the server.
 _NOT_PLAIN = re.compile(rb"\bINTO\b|:=|/\*", _FLAGS)
@@ -150,8 +154,8 @@ def refused(connection: Session, errno: int) -> None:
 def effect_of(statement: bytes) -> Effect:
     """Read off a statement what it may do. Unsure means the worst."""
     if _SELECT.match(statement):
-        return _effect_of_select(_QUOTED.sub(b"'", statement))
-    if b";" in statement and _SECOND_STATEMENT.search(_QUOTED.sub(b"'", statement)):
+        return _effect_of_select(_unquoted(statement))
+    if b";" in statement and _SECOND_STATEMENT.search(_unquoted(statement)):
         return Effect.AT_ONCE
     for pattern, effect in _BY_BEGINNING:
         if pattern.match(statement):
@@ -167,6 +171,13 @@ _BY_BEGINNING = (
 )
 
 
+def _unquoted(statement: bytes) -> bytes:
+    """Take the literals out; where one has no end, leave what counts as the worst."""
+    return _QUOTED.sub(
+        lambda found: b"'" if found.lastgroup and found[found.lastgroup] else _WORST, statement
+    )
+
+
 def _effect_of_select(plain: bytes) -> Effect:
     if _NOT_PLAIN.search(plain) or _SECOND_STATEMENT.search(plain):
         return Effect.AT_ONCE
@@ -175,7 +186,7 @@ def _effect_of_select(plain: bytes) -> Effect:
 
 
 def _effect_of_set(statement: bytes) -> Effect:
-    plain = _QUOTED.sub(b"'", statement)
+    plain = _unquoted(statement)
     if _BEYOND_SESSION.search(plain):
         return Effect.AT_ONCE
     return Effect.SETTLE if _AUTOCOMMIT.search(plain) else Effect.NONE

@@ -316,6 +316,14 @@ async def test_a_stuck_read_is_handled_again_on_another_connection() -> None:
         assert (await play.send("/read"))[0] == 200
 
 
+async def test_a_stuck_write_may_have_happened() -> None:
+    async with scene(statement_timeout=5.0) as play:
+        play.server.react("INSERT", say_nothing)
+        status, problem, _ = await play.send("/write", method="POST")
+        assert (status, problem["type"]) == (503, "/problems/outcome-unknown")
+        assert play.inserts == 1
+
+
 async def test_a_server_that_answers_nothing_costs_the_deadline() -> None:
     async with scene(statement_timeout=5.0) as play:
         play.server.react("SELECT 1", say_nothing)

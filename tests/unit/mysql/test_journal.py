@@ -68,10 +68,30 @@ def test_harmless(sql: str) -> None:
         ("START TRANSACTION READ ONLY", Effect.SETTLE),
         ("ROLLBACK", Effect.ROLLBACK),
         ("ROLLBACK AND CHAIN", Effect.AT_ONCE),
+        ("SELECT 'no end", Effect.AT_ONCE),
+        ('SELECT "', Effect.AT_ONCE),
+        ("SELECT `a", Effect.AT_ONCE),
+        ("INSERT INTO t VALUES (';", Effect.AT_ONCE),
     ],
 )
 def test_not_harmless(sql: str, effect: Effect) -> None:
     assert effect_of(sql.encode()) is effect
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        b"SELECT '" + b"x;" * 500_000 + b"'",
+        b'SELECT "' + b"\\'" * 300_000,
+        b"SELECT " + b"''" * 500_000,
+        b"INSERT INTO t VALUES ('" + b"''" * 500_000 + b";')",
+        b"SELECT " + b"f (" * 300_000,
+    ],
+    ids=["long", "open", "quotes", "insert", "calls"],
+)
+@pytest.mark.timeout(10)
+def test_a_statement_of_a_megabyte_is_read_at_once(sql: bytes) -> None:
+    assert effect_of(sql) in Effect
 
 
 def _changed(*statements: str, connection: Connection | None = None) -> bool:
