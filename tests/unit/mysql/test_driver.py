@@ -1,8 +1,10 @@
 """The driver against a scripted server: exact bytes, virtual time, no socket."""
 
 import asyncio
+import datetime as dt
 import socket
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -828,3 +830,181 @@ async def test_statement_that_cannot_be_encoded_is_the_callers_fault() -> None:
         await connection.run("SELECT '\u4e2d'")
     assert connection.is_alive()
     connection.abort()
+
+
+# -- columns and values ----------------------------------------------------------------------------
+
+
+BINARY = 63
+DEFINITIONS = {
+    "text": (253, 45, "ä€".encode(), "ä€"),
+    "binary": (253, BINARY, b"\xff\x00", b"\xff\x00"),
+    "blob": (252, BINARY, b"\xff", b"\xff"),
+    "json": (245, BINARY, '{"a": "ä"}'.encode(), '{"a": "ä"}'),
+    "int": (8, BINARY, b"-7", -7),
+    "float": (5, BINARY, b"0.5", 0.5),
+    "decimal": (246, BINARY, b"1.50", Decimal("1.50")),
+    "date": (10, BINARY, b"2026-11-20", dt.date(2026, 11, 20)),
+    "datetime": (12, BINARY, b"2026-11-20 01:02:03.5", dt.datetime(2026, 11, 20, 1, 2, 3, 500_000)),  # noqa: DTZ001  # as the driver makes them
+    "null": (10, BINARY, None, None),
+}
+
+
+def definition(kind: int, charset: int) -> bytes:
+    """A column's definition with its own character set."""
+    plain = wire.column("a", kind)
+    return plain[:-12] + charset.to_bytes(2, "little") + plain[-10:]
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+async def test_value_is_what_aiomysql_makes_of_it(
+    server: ScriptedServer, connection: Connection, name: str
+) -> None:
+    kind, charset, sent, expected = DEFINITIONS[name]
+    row = wire.text(sent)
+    server.react(
+        "SELECT v",
+        answer(wire.length_encoded(1), definition(kind, charset), wire.eof(), row, wire.eof()),
+    )
+    for _ in range(2):  # the column's definition is remembered
+        assert (await connection.run("SELECT v")).rows == [(expected,)]
+    async with connection.cursor() as cursor:
+        await cursor.execute("SELECT v")
+        assert await cursor.fetchone() == (expected,)
+
+
+async def test_values_are_bytes_where_unicode_is_not_wanted(server: ScriptedServer) -> None:
+    connection = await driver_of(options={"use_unicode": False}).connect()
+    server.react("SELECT s", answer_rows(("s",), [("x",)]))
+    assert (await connection.run("SELECT s")).rows == [(b"x",)]
+    connection.abort()
+
+
+@pytest.mark.parametrize(
+    ("sql", "args", "sent"),
+    [
+        ("SELECT %s, %s, %s, %s", (1, "a'b", None, 0.5), "SELECT 1, 'a\\'b', NULL, 0.5e0"),
+        ("SELECT %(x)s", {"x": dt.date(2026, 1, 2), "y": 1}, "SELECT '2026-01-02'"),
+        ("SELECT %s", [b"\xff"], "SELECT _binary X'ff'"),
+        ("SELECT %s", 5, "SELECT 5"),
+    ],
+)
+async def test_parameters_are_escaped(
+    server: ScriptedServer, connection: Connection, sql: str, args: Any, sent: str
+) -> None:
+    await connection.run(sql, args)
+    assert server.statements[-1] == sent
+
+
+async def test_remembered_columns_do_not_grow_without_end(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    for number in range(2000):
+        server._rules.clear()
+        server.react("SELECT", answer_rows((f"column {number}",), [(1,)]))
+        await connection.run("SELECT 1")
+    assert len(connection._columns) < 2000
+
+
+# -- the rest of aiomysql's interface --------------------------------------------------------------
+
+
+@pytest.mark.row("V")
+async def test_kill_of_a_connection_is_sql(server: ScriptedServer, connection: Connection) -> None:
+    await connection.kill(7)
+    assert server.statements[-1] == "KILL 7"
+
+
+async def test_ping_connects_again_unless_work_was_lost(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    connection.close()
+    await connection.ping(reconnect=True)
+    assert (await connection.run("SELECT 1")).rows == [(1,)]
+    await connection.begin()
+    server.peers[-1].hang_up()
+    await asyncio.sleep(0.1)
+    with pytest.raises((OperationalError, InterfaceError)):
+        await connection.ping(reconnect=True)
+
+
+async def test_changed_character_set_is_used_and_reset(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    await connection.set_charset("latin1")
+    await connection.run("SELECT 'ä'")
+    assert server.peers[0].commands[-1][1] == "SELECT 'ä'".encode("cp1252")
+    await connection.reset()
+    await connection.run("SELECT 'ä'")
+    assert server.peers[0].commands[-1][1] == "SELECT 'ä'".encode()
+
+
+async def test_stream_names_errors_as_run_does(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    server.react("SELECT wrong", refuse(1064, "42000"))
+    with pytest.raises(QueryError):
+        await anext(connection.stream("SELECT wrong"))
+    server.react("SELECT gone", hang_up)
+    with pytest.raises(ConnectionLost):
+        await anext(connection.stream("SELECT gone"))
+
+
+@pytest.mark.row("W")
+async def test_stream_of_nonsense_ends_the_connection(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    server.react("SELECT x", answer(b"\x01", b"\x00\x01", wire.eof()))
+    with pytest.raises(ConnectionLost):
+        await anext(connection.stream("SELECT x"))
+    assert not connection.is_alive()
+
+
+async def test_commit_answered_by_rows_is_out_of_sync(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    server.react("COMMIT", answer(wire.length_encoded(1)))
+    with pytest.raises(OperationalError) as caught:
+        await connection.commit()
+    assert caught.value.args[0] == 2014
+
+
+async def test_server_that_keeps_its_variables_to_itself_is_taken_as_usual(
+    server: ScriptedServer,
+) -> None:
+    server.react("SELECT @@server_uuid", refuse(1142, "42000"))
+    connection = await driver_of().connect()
+    assert connection.server.wait_timeout == 28800
+    assert connection.server.identity == ""
+    connection.abort()
+
+
+@pytest.mark.row("F")
+@pytest.mark.parametrize("end", ["cancel", "rst"])
+async def test_write_that_nobody_reads_can_be_ended(
+    server: ScriptedServer, connection: Connection, end: str
+) -> None:
+    transport = server.peers[0].writer.transport
+    assert isinstance(transport, MemoryTransport)
+    transport.pause_reading()
+    task = asyncio.create_task(connection.run("SELECT '" + "x" * 1_000_000 + "'"))
+    await asyncio.sleep(1)
+    with pytest.raises(ConnectionLost):
+        await connection.run("SELECT 'beside it'")
+    if end == "cancel":
+        task.cancel()
+    else:
+        transport.reset()
+    await asyncio.wait({task})
+    assert task.cancelled() == (end == "cancel")
+    assert connection.closed
+
+
+async def test_socket_is_gone_a_second_after_a_quit_at_the_latest(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    connection.quit()
+    before = connection.gone
+    await connection.wait_gone(1)
+    assert (before, connection.gone) == (False, True)
+    assert server.peers

@@ -1,0 +1,116 @@
+"""aiomysql's interface on a scripted server: what the real ones cannot be made to show quickly."""
+
+import asyncio
+from typing import Any
+
+import aiomysql
+import pytest
+from pymysql.err import OperationalError
+
+from quart_app.mysql.compat import AiomysqlPool, connect_config, create_pool
+from quart_app.mysql.config import TLSMode
+from quart_app.mysql.errors import PoolTimeout
+from tests.support.server import ScriptedServer, refuse
+
+
+@pytest.fixture(name="server", autouse=True)
+async def _server() -> ScriptedServer:
+    server = ScriptedServer()
+    server.serve_in_memory(("localhost", 3306))
+    return server
+
+
+async def close(pool: AiomysqlPool) -> None:
+    pool.close()
+    await pool.wait_closed()
+
+
+async def test_pool_is_made_with_its_minimum_and_is_aiomysqls(server: ScriptedServer) -> None:
+    pool = await create_pool(minsize=3, user="app")
+    assert isinstance(pool, aiomysql.Pool)
+    assert len(server.peers) == pool.size == pool.freesize == 3
+    assert (len(pool._free), pool._used) == (3, set())
+    connection = await pool.acquire()
+    assert pool._used == {connection}
+    await pool.release(connection)
+    await close(pool)
+
+
+async def test_pool_used_as_a_block_is_closed_after_it() -> None:
+    async with create_pool(user="app") as pool, pool.acquire() as connection:
+        assert not connection.closed
+    assert pool.closed
+
+
+async def test_refusal_is_pymysqls_and_nothing_is_left(server: ScriptedServer) -> None:
+    server.react("LOGIN", refuse(1045, "28000"))
+    with pytest.raises(OperationalError) as caught:
+        await create_pool(user="app")
+    assert caught.value.args[0] == 1045
+    await asyncio.sleep(0.1)
+    assert all(peer.writer.transport.is_closing() for peer in server.peers)
+
+
+async def test_refusal_of_a_later_connect_is_pymysqls_too(server: ScriptedServer) -> None:
+    pool = await create_pool(user="app", minsize=0)
+    server.react("LOGIN", refuse(1045, "28000"))
+    with pytest.raises(OperationalError):
+        await pool.acquire()
+    await close(pool)
+
+
+async def test_making_a_pool_that_is_cancelled_leaves_nothing(server: ScriptedServer) -> None:
+    task = asyncio.ensure_future(create_pool(user="app", minsize=2))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    await asyncio.sleep(5)
+    assert task.cancelled()
+    assert all(peer.writer.transport.is_closing() for peer in server.peers)
+
+
+async def test_acquire_waits_for_half_a_minute_unless_told_otherwise() -> None:
+    pool = await create_pool(user="app", maxsize=1)
+    connection = await pool.acquire()
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(PoolTimeout):
+        await pool.acquire()
+    assert asyncio.get_running_loop().time() - began == 30
+    pool.release(connection)
+    await close(pool)
+
+
+async def test_our_own_settings_can_be_given(server: ScriptedServer) -> None:
+    pool = await create_pool(user="app", acquire_timeout=2, name="cities", echo=True)
+    assert (pool.config.acquire_timeout, pool.name, pool.echo) == (2, "cities", True)
+    assert server.peers
+    await close(pool)
+
+
+async def test_no_recycling_unless_asked_for(server: ScriptedServer) -> None:
+    pool = await create_pool(user="app", keepalive=0, max_lifetime=0)
+    await asyncio.sleep(3600)
+    assert len(server.peers) == 1
+    await close(pool)
+
+
+async def test_unknown_keywords_are_type_errors() -> None:
+    with pytest.raises(TypeError, match="colour, size"):
+        connect_config(size=1, colour=2)
+
+
+@pytest.mark.parametrize(("given", "mode"), [(None, TLSMode.DISABLED), ("any", TLSMode.REQUIRED)])
+async def test_tls_is_what_the_keyword_says(given: Any, mode: TLSMode) -> None:
+    assert connect_config(ssl=given).tls_mode is mode
+
+
+async def test_defaults_are_aiomysqls() -> None:
+    config = connect_config()
+    assert (config.autocommit, config.charset, config.user, config.password) == (
+        False,
+        "",
+        None,
+        "",
+    )
+    assert config.endpoints[0].host == "localhost"

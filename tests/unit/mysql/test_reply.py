@@ -1,0 +1,117 @@
+"""The reader of answers: any answer, cut anywhere, is read as it was written."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymysql.constants import FIELD_TYPE
+
+from quart_app.mysql import reply as reply_module
+from quart_app.mysql.reply import Column, OutOfTurnError, Reply, ReplyError
+from tests.support import wire
+
+CELLS = st.none() | st.text(max_size=300) | st.sampled_from(["", "\xfe" * 9, "x" * 70_000])
+
+
+def text_column(_: bytes) -> Column:
+    return "a", bytes.decode, (FIELD_TYPE.VAR_STRING, 45, 0)
+
+
+def numbered(payloads: list[bytes], *, sequence: int = 1) -> bytes:
+    return b"".join(wire.packet(sequence + n, payload) for n, payload in enumerate(payloads))
+
+
+def read(data: bytes, *, sequence: int = 1, step: int = 1 << 30) -> tuple[Reply, bytes]:
+    """Feed *data* in pieces of *step* bytes, as a stream's buffer gives them; what is left over."""
+    reply, buffer = Reply(text_column, sequence=sequence), b""
+    for start in range(0, len(data), step):
+        buffer += data[start : start + step]
+        buffer = buffer[reply.feed(buffer) :]
+    return reply, buffer
+
+
+@given(
+    rows=st.integers(1, 4).flatmap(
+        lambda width: st.lists(st.tuples(*[CELLS] * width), min_size=1, max_size=5)
+    ),
+    step=st.integers(1, 200),
+    status=st.integers(0, 0xFFFF),
+)
+def test_rows_cut_anywhere_are_read_as_written(
+    rows: list[tuple[str | None, ...]], step: int, status: int
+) -> None:
+    columns = [("a", FIELD_TYPE.VAR_STRING)] * len(rows[0])
+    data = numbered(wire.result(columns, list(rows), status=status))
+    reply, rest = read(data + b"next", step=max(step, len(data) // 200))
+    assert reply.done
+    assert rest == b"next"
+    assert reply.rows == rows
+    assert reply.status == status
+    assert reply.affected_rows == len(rows)
+    assert reply.more == bool(status & wire.MORE_RESULTS)
+    assert not reply.is_ok
+
+
+@given(
+    affected=st.integers(0, 2**64 - 1), insert_id=st.integers(0, 2**64 - 1), step=st.integers(1, 9)
+)
+def test_counts_of_an_ok_are_read_as_written(affected: int, insert_id: int, step: int) -> None:
+    reply, rest = read(numbered([wire.ok(affected=affected, insert_id=insert_id)]), step=step)
+    assert (reply.done, reply.is_ok, rest) == (True, True, b"")
+    assert (reply.affected_rows, reply.insert_id) == (affected, insert_id)
+
+
+@given(st.binary(max_size=200), st.integers(1, 20))
+def test_any_bytes_end_in_an_answer_a_wait_or_an_error_of_ours(data: bytes, step: int) -> None:
+    try:
+        reply, _ = read(data, step=step)
+    except ReplyError:
+        return
+    assert reply.done or not reply.rows or reply.status is None
+
+
+@given(st.binary(max_size=60), st.integers(0, 5))
+def test_any_payload_in_turn_ends_likewise(payload: bytes, at: int) -> None:
+    payloads = wire.result([("a", 253)], [("x",), ("y",)])
+    payloads.insert(at, payload)
+    try:
+        reply, _ = read(numbered(payloads))
+    except ValueError:  # a ReplyError, or a cell that is no text
+        return
+    assert reply.done or reply.status is None
+
+
+def test_payloads_of_several_fragments_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reply_module, "FULL_FRAGMENT", 100)
+    cells = ["x" * 300, "", "y" * 97, "z" * 98]
+    payloads = wire.result([("a", 253)], [(cell,) for cell in cells])
+    fragments: list[bytes] = []
+    for payload in payloads:
+        while len(payload) >= 100:
+            fragments.append(payload[:100])
+            payload = payload[100:]  # noqa: PLW2901  # what is left of it
+        fragments.append(payload)
+    reply, rest = read(numbered(fragments), step=7)
+    assert (reply.done, rest) == (True, b"")
+    assert reply.rows == [(cell,) for cell in cells]
+
+
+def test_sequence_numbers_wrap_round() -> None:
+    rows: list[tuple[wire.Value, ...]] = [(str(n),) for n in range(1000)]
+    reply, _ = read(numbered(wire.result([("a", 253)], rows), sequence=200), sequence=200)
+    assert reply.rows == rows
+
+
+def test_error_in_the_middle_of_rows_ends_the_answer() -> None:
+    payloads = wire.result([("a", 253)], [("x",)])
+    payloads[-1] = wire.error(3024)
+    reply, _ = read(numbered(payloads))
+    assert reply.done
+    assert reply.error == wire.error(3024)
+
+
+@pytest.mark.row("G")
+def test_packet_out_of_turn_keeps_its_words_only_with_number_zero() -> None:
+    for sequence, words in [(0, wire.error(4031)), (7, b"")]:
+        with pytest.raises(OutOfTurnError) as caught:
+            read(wire.packet(sequence, wire.error(4031)))
+        assert caught.value.payload == words
