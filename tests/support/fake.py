@@ -144,6 +144,9 @@ class FakeDriver:
         self.opened: list[FakeConnection] = []
         self.attempted_at: list[float] = []
         self.killed: list[Connection] = []
+        # The next connect reaches another server than those before it did.
+        self.switch_next = False
+        self.home_due = self.home_is_back = False
         self.connecting = 0
         self.most_connecting = 0
         self.most_open = 0
@@ -168,6 +171,7 @@ class FakeDriver:
             self.connecting -= 1
         connection = FakeConnection(self, len(self.opened))
         connection.server = self.server
+        connection.switched, self.switch_next = self.switch_next, False
         self.opened.append(connection)
         self.most_open = max(self.most_open, len(self.open))
         return connection
@@ -178,12 +182,13 @@ class FakeDriver:
         self.killed.append(connection)
 
     def preferred_due(self, now: float) -> bool:
-        """Tell that there is only one server."""
-        return now < 0
+        """Tell that it is time to look, as often as the script says: once."""
+        due, self.home_due = self.home_due, False
+        return due and now > 0
 
     async def return_to_preferred(self) -> bool:
-        """Never asked."""
-        return False
+        """Tell what the script says."""
+        return self.home_is_back
 
     def describe(self) -> str:
         """Name the server."""

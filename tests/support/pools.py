@@ -22,7 +22,7 @@ def make_pool(
         PoolConfig(**config),
         driver=driver,
         observer=observer,
-        rng=random.Random(seed),  # noqa: S311  # jitter, no secret
+        rng=random.Random(seed),  # jitter, no secret
     )
 
 

@@ -187,7 +187,7 @@ async def open_use_close(pool: Pool, *, busy: bool) -> None:
 
 
 async def test_hundred_thousand_random_cancellations_leave_the_pool_healthy() -> None:
-    rng, driver = random.Random(1), FakeDriver()  # noqa: S311  # no secret
+    rng, driver = random.Random(1), FakeDriver()  # no secret
 
     async def block(pool: Pool) -> None:
         async with pool.acquire() as connection:
