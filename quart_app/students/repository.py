@@ -5,8 +5,11 @@ In a transaction of the running task the session uses that, so these do too.
 
 from datetime import UTC, datetime
 
+from quart_app.mysql.errors import IntegrityError
 from quart_app.mysql.session import Row, Session
 from quart_app.students.model import Attempt, NewAttempt, permyriad
+
+NO_REFERENCED_ROW = 1452  # ER_NO_REFERENCED_ROW_2
 
 _EXISTS = (
     "SELECT (SELECT COUNT(*) FROM student WHERE student_id = %s),"
@@ -55,20 +58,19 @@ async def exist(session: Session, student_id: int, chapter_id: int) -> tuple[boo
 
 async def insert_attempt(
     session: Session, student_id: int, chapter_id: int, attempt: NewAttempt
-) -> Attempt:
-    """Store an attempt. Belongs in a transaction with add_to_summary()."""
-    taken_at = attempt.taken_at.replace(tzinfo=None)
-    result = await session.execute(
-        _INSERT,
-        (
-            student_id,
-            chapter_id,
-            attempt.score,
-            attempt.max_score,
-            permyriad(attempt),
-            taken_at,
-        ),
-    )
+) -> Attempt | None:
+    """Store an attempt; None if the student or the chapter is not there.
+
+    Belongs in a transaction with add_to_summary().
+    """
+    points, taken_at = permyriad(attempt), attempt.taken_at.replace(tzinfo=None)
+    args = (student_id, chapter_id, attempt.score, attempt.max_score, points, taken_at)
+    try:
+        result = await session.execute(_INSERT, args)
+    except IntegrityError as error:
+        if error.errno != NO_REFERENCED_ROW:
+            raise
+        return None
     return Attempt(
         attempt_id=result.insert_id,
         score=attempt.score,

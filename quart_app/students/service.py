@@ -32,8 +32,10 @@ async def record_attempt(
 
     Raises NotFound.
     """
-    await assume_exist(session, student_id, chapter_id)
     recorded = await repository.insert_attempt(session, student_id, chapter_id, attempt)
+    if recorded is None:
+        await assume_exist(session, student_id, chapter_id)
+        raise NotFound("the student or the chapter was removed at this moment")
     await repository.add_to_summary(session, student_id, chapter_id, attempt)
     totals = await repository.fetch_totals(session, student_id, chapter_id)
     return RecordedAttempt(attempt=recorded, summary=summarize(student_id, chapter_id, totals))
