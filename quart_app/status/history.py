@@ -95,7 +95,6 @@ class History(Observer):
         )
 
     def healed(self, *, after: float, error: Exception) -> None:
-        self.retried_count += 1
         self._note(
             f"request healed after {type(error).__name__}", Mood.GOOD, detail=f"in {after:.2f} s"
         )

@@ -26,11 +26,9 @@ def budget(facts: Facts, ours: Ours) -> Iterator[Finding]:
         return
     wanted = ours.connections
     product = f"{ours.replicas} replicas x {ours.workers} workers x ({ours.maxsize} + 1) = {wanted}"
-    fits = max(1, int(limit * CROWDED) // (ours.replicas * ours.workers) - 1)
-    remedy = (
-        f"set QUART_APP_MAXSIZE to {fits} or less, "
-        f"or SET GLOBAL max_connections = {wanted + wanted // 4 + SPARE}"
-    )
+    fits = int(limit * CROWDED) // (ours.replicas * ours.workers) - 1
+    smaller = f"set QUART_APP_MAXSIZE to {fits} or less, or " if fits > 0 else ""
+    remedy = f"{smaller}SET GLOBAL max_connections = {wanted + wanted // 4 + SPARE}"
     if wanted > limit:
         yield error(
             "connection-budget",
