@@ -15,7 +15,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from quart import Quart, Request
 from quart.typing import ResponseTypes
@@ -67,14 +67,8 @@ def install(app: Quart, provider: TracerProvider) -> None:
                 response = await handle(request)
             finally:
                 current_trace_id.reset(token)
-                if request.url_rule is not None:
-                    route = template(request.url_rule.rule)
-                    span.update_name(f"{_method(request.method)} {route}")
-                    span.set_attribute("http.route", route)
-            span.set_attribute("http.response.status_code", response.status_code)
-            if response.status_code >= FIRST_SERVER_ERROR:
-                span.set_attribute("error.type", str(response.status_code))
-                span.set_status(Status(StatusCode.ERROR))
+                _note_route(span, request)
+            _note_status(span, response.status_code)
             return response
 
     async def serving() -> AsyncGenerator[None, None]:
@@ -153,6 +147,20 @@ def _errno(error: BaseException | None) -> int | None:
         return error.errno
     first = error.args[0] if error is not None and error.args else None
     return first if isinstance(first, int) else None
+
+
+def _note_route(span: Span, request: Request) -> None:
+    if request.url_rule is not None:
+        route = template(request.url_rule.rule)
+        span.update_name(f"{_method(request.method)} {route}")
+        span.set_attribute("http.route", route)
+
+
+def _note_status(span: Span, status: int) -> None:
+    span.set_attribute("http.response.status_code", status)
+    if status >= FIRST_SERVER_ERROR:
+        span.set_attribute("error.type", str(status))
+        span.set_status(Status(StatusCode.ERROR))
 
 
 def _asked(request: Request) -> dict[str, str]:
