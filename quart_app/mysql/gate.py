@@ -11,9 +11,10 @@ import random
 
 # While somebody waits, a refused connect is tried again this soon: at most 20 a second and worker.
 PROBE_PAUSE = 0.05
-# While nobody waits, the pause doubles from the first to the second.
+# While nobody waits, the pause doubles from the first to the second: short enough that readiness,
+# without which no balancer sends the request that would wait, is back within a second.
 IDLE_PAUSE_FIRST = 0.1
-IDLE_PAUSE_MAX = 5.0
+IDLE_PAUSE_MAX = 1.0
 # A server that says no (password, database, TLS) is asked again this seldom: it may lock the account.
 REFUSED_PAUSE_FIRST = 1.0
 REFUSED_PAUSE_MAX = 30.0

@@ -23,7 +23,7 @@ from quart_app.mysql.driver.session_text import sets_next_transaction, touches_s
 from quart_app.mysql.driver.values import Condition, Result, ServerInfo
 from quart_app.mysql.driver.wire import IN_TRANSACTION, Wire
 from quart_app.mysql.errors import ConnectionLost, DatabaseError
-from quart_app.mysql.reply import Column, Convert, OutOfTurnError, Reply, ReplyError
+from quart_app.mysql.reply import HEADER, Column, Convert, OutOfTurnError, Reply, ReplyError
 
 COM_RESET_CONNECTION = 0x1F
 DRAIN_ABOVE_BYTES = 64 * 1024
@@ -217,9 +217,10 @@ class Connection(Wire):
         reply, reader = Reply(column, sequence=self._next_seq_id), self._reader
         try:
             while True:
-                consumed = reply.feed(bytes(reader._buffer))
-                if consumed:
-                    del reader._buffer[:consumed]
+                buffer = reader._buffer
+                # A long row comes in many pieces: copied once it is whole, not with each of them.
+                if len(buffer) >= HEADER + int.from_bytes(buffer[:3], "little"):
+                    del buffer[: reply.feed(bytes(buffer))]
                     reader._maybe_resume_transport()
                 if reply.done:
                     break
