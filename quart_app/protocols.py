@@ -8,9 +8,10 @@ end after ``keep_alive_timeout``, but the timer stayed stopped after
   wish is passed over, as RFC 9110 allows, and HTTP/2's CONNECT ends the connection.
 
 DATA that came after its request had been answered (401, say) ended the connection and the other
-requests on it. A thousand streams opened and reset at once took the worker five seconds to put away,
-at a cost that grows with their square: two hundred are allowed. What Hypercorn did not foresee, such
-as a path that is not ASCII, filled the log with tracebacks: now it is one line.
+requests on it. So did, on HTTP/2, the request after the last of ``keep_alive_max_requests``. A
+thousand streams opened and reset at once took the worker five seconds to put away, at a cost that
+grows with their square: two hundred are allowed. What Hypercorn did not foresee, such as a path that
+is not ASCII, filled the log with tracebacks: now it is one line.
 """
 
 import logging
@@ -20,6 +21,7 @@ import hypercorn.protocol
 from h2.events import RequestReceived
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
@@ -63,13 +65,14 @@ class MendedH2Protocol(H2Protocol):
     ) -> None:
         """Begin; without a request yet, the connection is idle."""
         self.streams = _Streams()
+        self._requests = 0
         await super().initiate(headers, settings)
         if self.idle:
             await self.send(Updated(idle=True))
 
     async def handle(self, event: Event) -> None:
         """Take what the client sent; hang up on what cannot be taken."""
-        had_streams, requests = bool(self.streams), self.keep_alive_requests
+        had_streams, requests = bool(self.streams), self._requests
         try:
             await super().handle(event)
         except OSError:
@@ -79,7 +82,7 @@ class MendedH2Protocol(H2Protocol):
             log.warning("hung up on an HTTP/2 client: %s", reason)
             await self.send(Closed())
             return
-        worked = had_streams or self.keep_alive_requests != requests
+        worked = had_streams or self._requests != requests
         if worked and self.idle and isinstance(event, RawData):
             await self.send(Updated(idle=True))
 
@@ -89,6 +92,19 @@ class MendedH2Protocol(H2Protocol):
         if len(self.stream_buffers) > RESET_FACTOR * self.config.h2_max_concurrent_streams:
             raise UnwantedError("streams opened and reset faster than they are put away")
         await super()._create_stream(request)
+        self._requests, self.keep_alive_requests = self._requests + 1, 0
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send what a handler has; after ``keep_alive_max_requests``, and nothing else open, GOAWAY.
+
+        Not earlier, as Hypercorn: what is under way could then not be answered any more.
+        """
+        await super().stream_send(event)
+        enough = self._requests > self.config.keep_alive_max_requests
+        if enough and isinstance(event, StreamClosed) and self.idle and not self.closed:
+            self.connection.close_connection()
+            await self._flush()
+            await self.send(Closed())
 
 
 class _Gone:

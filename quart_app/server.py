@@ -96,6 +96,8 @@ async def _serve(app: Quart, config: Config, *, drain_delay: float, parent: int 
     async def until_stopped() -> None:
         await stopping.wait()
         begin_draining(app.extensions)
+        # The next answer on each connection tells its client that it was the last one there.
+        config.keep_alive_max_requests = 0
         log.info("stopping: not ready any more")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_delay):

@@ -64,6 +64,12 @@ class Http2Client:
             await self._flush()
         return list(self._streams.values())
 
+    async def wait_for_end(self) -> None:
+        """Read until the server hangs up."""
+        while data := await self._reader.read(CHUNK_BYTES):
+            for event in self._h2.receive_data(data):
+                self._note(event)
+
     async def close(self) -> None:
         """Close the connection."""
         self._writer.close()

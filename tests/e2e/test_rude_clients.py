@@ -15,11 +15,13 @@ import pytest
 from hypercorn.config import Config
 
 from quart_app import server
+from tests.e2e.http2 import Http2Client
 from tests.e2e.program import PATIENCE, Program
 
 MANY = 30
 DRIP = 0.1
 HEADER_TIME = 2.0
+REQUESTS_PER_CONNECTION = 20
 BODY_TIME = 1.0
 SETTINGS = {
     "QUART_APP_PROBE_TIMEOUT": "0.5",
@@ -39,7 +41,9 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 def _program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """The program without a database: nothing here gets as far."""
     folder = tmp_path_factory.mktemp("program")
-    (folder / "hypercorn.toml").write_text(f"keep_alive_timeout = {HEADER_TIME}\n")
+    limits = {"keep_alive_timeout": HEADER_TIME, "keep_alive_max_requests": REQUESTS_PER_CONNECTION}
+    lines = [f"{name} = {value}\n" for name, value in limits.items()]
+    (folder / "hypercorn.toml").write_text("".join(lines))
     settings = {**SETTINGS, "DATABASE_URL": "mysql://me@127.0.0.1:1/none"}
     with Program(folder, settings=settings, cwd=folder) as program:
         yield program
@@ -207,6 +211,18 @@ async def test_body_that_comes_after_its_answer_harms_no_other_stream(program: P
         client.send_headers(3, _headers("GET", "/health/live"), end_stream=True)
         writer.write(client.data_to_send())
         assert await _statuses(reader, client) == {1, 3}
+
+
+async def test_last_requests_of_a_connection_are_answered(program: Program) -> None:
+    client = await Http2Client.connect(program.port)
+    for _ in range(REQUESTS_PER_CONNECTION * 2):
+        await client.send("/health/live")
+    answers = await client.answers()
+    assert [answer.status for answer in answers] == [httpx.codes.OK] * len(answers)
+    async with asyncio.timeout(PATIENCE):
+        await client.wait_for_end()
+    assert client.was_told_to_go_away
+    await client.close()
 
 
 def _connect(client: h2.connection.H2Connection) -> None:
