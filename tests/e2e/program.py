@@ -51,8 +51,9 @@ class Program:
         *arguments: str,
         settings: Mapping[str, str],
         cwd: Path | None = None,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"program-{self.port}.log"
         bind = {"QUART_APP_BIND": f"127.0.0.1:{self.port}"}
