@@ -33,7 +33,7 @@ CAREFULLY = settings(FUZZED, suppress_health_check=[HealthCheck.function_scoped_
 
 def as_sent(definition: bytes) -> Column:
     """Read nothing out of a column's definition: every value stays bytes."""
-    return definition.hex(), None, (0, 0)
+    return definition.hex(), None, (0, 0, 0)
 
 
 def read(pieces: Sequence[bytes]) -> tuple[object, ...]:
@@ -154,7 +154,7 @@ def test_rows_are_those_of_aiomysql(loop: asyncio.AbstractEventLoop, answer: Ans
     theirs = _hearing(aiomysql.Connection, stream, loop)
     _at_once(theirs._read_query_result())
     ours = _hearing(Connection, stream, loop)
-    reply = _at_once(ours._read_reply())
+    reply = _at_once(ours._read_reply(connection._column))
     assert repr(reply.rows) == repr([tuple(row) for row in theirs._result.rows or ()])
     assert [type(cell) for row in reply.rows for cell in row] == [
         type(cell) for row in theirs._result.rows or () for cell in row
