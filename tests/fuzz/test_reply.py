@@ -154,7 +154,7 @@ def test_rows_are_those_of_aiomysql(loop: asyncio.AbstractEventLoop, answer: Ans
     theirs = _hearing(aiomysql.Connection, stream, loop)
     _at_once(theirs._read_query_result())
     ours = _hearing(Connection, stream, loop)
-    reply = _at_once(ours._read_reply(connection._column))
+    reply = _at_once(ours._read_reply(ours._column))
     assert repr(reply.rows) == repr([tuple(row) for row in theirs._result.rows or ()])
     assert [type(cell) for row in reply.rows for cell in row] == [
         type(cell) for row in theirs._result.rows or () for cell in row
