@@ -9,6 +9,7 @@ import click
 @click.command()
 @click.option("--url", metavar="URL", help="On this server, which is not broken: fewer faults.")
 @click.option("--docker", is_flag=True, help="On a container of mysql:9.")
+@click.option("--cluster", is_flag=True, help="On a private Galera cluster of three: its own rows.")
 @click.option("--only", metavar="ROWS", help="Only these rows, as in 4,7 or 6a. See --list.")
 @click.option("--quick", is_flag=True, help="Leave out the rows that take longest.")
 @click.option("--seed", type=int, help="Rows in random order, the same for the same number.")
@@ -23,6 +24,7 @@ def torture(  # noqa: PLR0913 - one for each option
     *,
     url: str | None,
     docker: bool,
+    cluster: bool,
     only: str | None,
     quick: bool,
     seed: int | None,
@@ -36,11 +38,15 @@ def torture(  # noqa: PLR0913 - one for each option
     afterwards whether every write that was acknowledged is there exactly once. Exit status 1 if a
     promise was broken.
     """
-    from quart_app.torture import perform, plan  # noqa: PLC0415 - --help answers at once
+    # --help answers at once
+    from quart_app.torture import hosts, perform, plan  # noqa: PLC0415
+    from quart_app.torture.rows import CLUSTER, TABLE  # noqa: PLC0415
 
-    rows = plan.chosen(only, quick=quick, given=url is not None)
+    table = CLUSTER if cluster else TABLE
+    rows = plan.chosen(only, quick=quick, given=url is not None, table=table)
     if only_list:
         click.echo("\n".join(f"{row.number:<4} {row.title}" for row in rows))
         return
     order = plan.Plan(rows, seed=seed, seconds=seconds)
-    sys.exit(perform.on_server(order, url=url, docker=docker, out=out))
+    wanted = hosts.Wanted(url=url, docker=docker, cluster=cluster)
+    sys.exit(perform.on_server(order, wanted, out=out))

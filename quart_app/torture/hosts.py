@@ -2,12 +2,15 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from quart_app.local_server import LocalServer
+from quart_app.torture.errors import CannotHave
 from quart_app.torture.faults import Breakable
+from quart_app.torture.galera import Cluster, why_none
 
 IMAGE = "mysql:9"
 # They end the server's process, or need its administrator.
@@ -16,8 +19,41 @@ NEED_A_SERVER_OF_OUR_OWN = "needs a server of its own, not one given by --url"
 ROWS_WITHOUT = frozenset(("5", "6a", "7", "15", "16"))
 
 
-class CannotHave(Exception):  # noqa: N818 - as the local server's
-    """The server that was asked for cannot be had; the text says what to do."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which server was asked for; by default a private one."""
+
+    url: str | None = None
+    docker: bool = False
+    cluster: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """A server, or several that are one cluster, and the URL that a program is given."""
+
+    servers: Sequence[Breakable]
+    url: str
+
+
+@contextlib.contextmanager
+def stand(wanted: Wanted, folder: Path) -> Iterator[Stand]:
+    """Start what is wanted; gone at the end. Raises CannotHave, LocalServerError."""
+    if wanted.cluster:
+        with _cluster(folder / "cluster") as members:
+            yield Stand(servers=members.nodes, url=members.url)
+    elif wanted.url is not None:
+        yield Stand(servers=[Given(wanted.url)], url=wanted.url)
+    else:
+        with container() if wanted.docker else private(folder) as server:
+            yield Stand(servers=[server], url=server.url)
+
+
+def _cluster(folder: Path) -> Cluster:
+    why_not = why_none()
+    if why_not:
+        raise CannotHave(f"--cluster: {why_not}")
+    return Cluster(folder)
 
 
 class Given:

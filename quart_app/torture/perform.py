@@ -6,7 +6,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
@@ -16,7 +15,9 @@ from quart_app.local_server import LocalServerError
 from quart_app.migrations import migrate
 from quart_app.mysql.errors import DatabaseError
 from quart_app.torture import hosts, ledger, report, timeline
-from quart_app.torture.faults import Breakable, Faults
+from quart_app.torture.errors import CannotHave
+from quart_app.torture.faults import Faults
+from quart_app.torture.hosts import Stand, Wanted
 from quart_app.torture.outcome import Outcome, Record
 from quart_app.torture.plan import Plan
 from quart_app.torture.proxy import FaultProxy
@@ -27,26 +28,20 @@ from quart_app.torture.scene import Bench
 INTERRUPTED = 130
 
 
-def on_server(plan: Plan, *, url: str | None, docker: bool, out: Path | None) -> int:
-    """Play *plan* on a private server, or the one that is asked for; return the exit status."""
+def on_server(plan: Plan, wanted: Wanted, *, out: Path | None) -> int:
+    """Play *plan* on the server that is *wanted*; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="torture-", ignore_cleanup_errors=True) as folder:
         try:
-            with _server(url, folder=Path(folder), docker=docker) as server:
+            with hosts.stand(wanted, Path(folder)) as stand:
                 run = Run(plan, folder=Path(folder), out=out)
-                asyncio.run(run.play(server))
-        except (hosts.CannotHave, LocalServerError, DatabaseError) as error:
+                asyncio.run(run.play(stand))
+        except (CannotHave, LocalServerError, DatabaseError) as error:
             click.echo(f"quart-app: {error}", err=True)
             return 1
         except KeyboardInterrupt:
             click.echo("interrupted; everything that was started is stopped", err=True)
             return INTERRUPTED
         return run.finish()
-
-
-def _server(url: str | None, *, folder: Path, docker: bool) -> AbstractContextManager[Breakable]:
-    if url is not None:
-        return contextlib.nullcontext(hosts.Given(url))
-    return hosts.container() if docker else hosts.private(folder)
 
 
 class Run:
@@ -58,10 +53,10 @@ class Run:
         self._version = ""
         self._since = self._until = 0.0
 
-    async def play(self, server: Breakable) -> None:
+    async def play(self, stand: Stand) -> None:
         """Play them, and print a line for each."""
         clock = asyncio.get_running_loop().time
-        async with self._bench(server) as bench:
+        async with self._bench(stand) as bench:
             click.echo(f"on {self._version}\n{report.HEAD}")
             self._since = clock()
             for row in self._plan:
@@ -79,15 +74,21 @@ class Run:
         return int(any(not result.kept for result in self._results))
 
     @contextlib.asynccontextmanager
-    async def _bench(self, server: Breakable) -> AsyncGenerator[Bench, None]:
+    async def _bench(self, stand: Stand) -> AsyncGenerator[Bench, None]:
         rng = self._plan.rng
-        async with FaultProxy(*hosts.address(server.url), rng=rng) as proxy:
-            faults = Faults(server, proxy)
-            await migrate(parse_database_url(server.url))
+        async with contextlib.AsyncExitStack() as stack:
+            members = []
+            for server in stand.servers:
+                proxy = FaultProxy(*hosts.address(server.url), rng=rng)
+                members.append(Faults(server, await stack.enter_async_context(proxy)))
+            faults, *others = members
+            await migrate(parse_database_url(faults.server.url))
             async with faults.admin() as connection:
                 await ledger.prepare(connection)
                 self._version = connection.server.version.removeprefix("5.5.5-")
-            yield Bench(faults=faults, database_url=server.url, folder=self._folder, rng=rng)
+            yield Bench(
+                faults=faults, others=others, database_url=stand.url, folder=self._folder, rng=rng
+            )
 
     def _write(self, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)

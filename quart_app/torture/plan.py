@@ -35,11 +35,13 @@ class Plan:
                 return
 
 
-def chosen(only: str | None, *, quick: bool, given: bool) -> list[Row]:
+def chosen(
+    only: str | None, *, quick: bool, given: bool, table: Sequence[Row] = TABLE
+) -> list[Row]:
     """Pick the rows that were asked for, of those that can be played. Raises BadParameter."""
     wanted = [word.strip() for word in only.split(",")] if only else []
-    rows = [row for row in TABLE if not wanted or _is_named(row, wanted)]
-    unknown = [word for word in wanted if not any(_is_named(row, [word]) for row in TABLE)]
+    rows = [row for row in table if not wanted or _is_named(row, wanted)]
+    unknown = [word for word in wanted if not any(_is_named(row, [word]) for row in table)]
     if unknown:
         raise click.BadParameter(f"no row {', '.join(unknown)}; see --list", param_hint="--only")
     rows = [row for row in rows if row.quick or not quick or wanted]

@@ -27,13 +27,13 @@ def line(result: Result) -> str:
 
 
 def not_ok(result: Result) -> str:
-    """What clients saw that was not ok: ``W 2 x 503 outcome-unknown``."""
+    """What clients saw that was not ok, as ``W 2 x 503 outcome-unknown``, and notes."""
     said = [
         f"{kind.name} {times} x {outcome.value}"
         for (kind, outcome), times in sorted(result.seen.items(), key=lambda item: item[0][0].name)
         if outcome is not Outcome.OK
     ]
-    return ", ".join(said) or "-"
+    return ", ".join([*said, *result.notes]) or "-"
 
 
 def summary(results: Sequence[Result]) -> str:
@@ -72,6 +72,7 @@ def _told(result: Result, *, since: float) -> dict[str, object]:
         "fault": result.row.title,
         "kept": result.kept,
         "broken": result.broken,
+        "notes": result.notes,
         "requests": len(result.records),
         "seen": seen,
         "longest": round(result.longest, 3),

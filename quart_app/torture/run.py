@@ -27,6 +27,7 @@ class Result:
     leaked: int
     broken: list[str]
     log_path: Path
+    notes: list[str] = field(default_factory=list)
     seen: Counter[tuple[Kind, Outcome]] = field(default_factory=Counter)
 
     @property
@@ -60,6 +61,7 @@ async def play(row: Row, bench: Bench, *, heard: Callable[[Record], None] | None
         account=scene.account,
         leaked=scene.leaked,
         log_path=scene.log_path,
+        notes=scene.notes,
         broken=[*scene.broken, *_broken(row, scene)],
         seen=Counter((record.kind, record.outcome) for record in scene.records),
     )

@@ -1,7 +1,10 @@
 """The rows of the table of promises, in their order."""
 
 from quart_app.torture.rows import at_rest, ends, limits, under_load
+from quart_app.torture.rows.cluster import CLUSTER
 from quart_app.torture.rows.row import Row
+
+__all__ = ["CLUSTER", "TABLE"]
 
 
 def _order(row: Row) -> tuple[int, str]:
