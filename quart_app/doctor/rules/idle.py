@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from quart_app.doctor.facts import Ours
-from quart_app.doctor.findings import Finding, error, ok, warning
+from quart_app.doctor.findings import Finding, error, info, ok, warning
 from quart_app.doctor.idle_search import Answer, How
 
 # wait_timeout counts whole seconds, and the server looks when it gets to it.
@@ -53,7 +53,7 @@ def _by_path(answer: Answer, how: How, ours: Ours) -> Iterator[Finding]:
         f"connections, {_HOW[how]}."
     )
     if 0 < ours.keepalive * 1.1 < answer.held:
-        yield ok(
+        yield info(
             "idle-path",
             f"the path drops connections idle for {after} s",
             f"{meaning} This program asks each idle connection every {ours.keepalive:g} s, which "

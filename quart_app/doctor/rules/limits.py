@@ -10,6 +10,7 @@ HOUR = 3600
 ENOUGH_UPTIME = 600
 MANY_PER_HOUR = 10
 MANY_SHARE = 0.01
+MANY = 20
 CROWDED = 0.8
 # Left to administrators, monitoring, and other programs.
 SPARE = 10
@@ -145,7 +146,7 @@ def _aborted(facts: Facts, counter: str, what: str, meaning: str, remedy: str) -
     numbers = f"{counter} {count:g}: {per_hour:.1f} an hour, {share:.1%} of all connections"
     if uptime < ENOUGH_UPTIME:
         yield ok(code, f"{numbers}; after {uptime:g} s of uptime, too short to tell")
-    elif per_hour > MANY_PER_HOUR and share > MANY_SHARE:
+    elif count > MANY and per_hour > MANY_PER_HOUR and share > MANY_SHARE:
         yield warning(code, f"many {what} ({numbers})", meaning, remedy)
     elif per_hour > 1:
         yield info(code, f"{what} now and then ({numbers})", meaning)

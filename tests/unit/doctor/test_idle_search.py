@@ -67,7 +67,7 @@ MEANT = [
     (Answer(held=3, dropped=3.1, how=How.GOODBYE), "idle-server", Severity.OK),
     (Answer(held=10, dropped=12, how=How.SILENCE), "idle-path", Severity.ERROR),
     (Answer(held=10, dropped=12, how=How.RST), "idle-path", Severity.WARNING),
-    (Answer(held=100, dropped=120, how=How.SILENCE), "idle-path", Severity.OK),
+    (Answer(held=100, dropped=120, how=How.SILENCE), "idle-path", Severity.INFO),
     (Answer(held=1, dropped=2, how=How.FIN, certain=False), "idle-unclear", Severity.ERROR),
 ]
 
