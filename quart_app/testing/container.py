@@ -66,7 +66,7 @@ def use_reaper_if_it_can_be_had() -> None:
 
 
 class ContainerServer:
-    """One container of *image*. `stop` removes it with its data; the rest keeps them."""
+    """One container of *image*, whose data last until `remove`."""
 
     def __init__(self, image: str, *, options: Sequence[str] = ()) -> None:
         self.port = free_port()
@@ -108,7 +108,12 @@ class ContainerServer:
         self._wait_until_ready()
 
     def stop(self) -> None:
-        """Remove the container and its data."""
+        """Stop the server cleanly; its data stay for the next `start`. Idempotent."""
+        if self._started:
+            self._container.get_wrapped_container().stop(timeout=STOP_TIMEOUT)
+
+    def remove(self) -> None:
+        """Remove the container and its data. Idempotent."""
         if self._started:
             self._started = False
             self._container.stop()
@@ -151,7 +156,7 @@ class ContainerServer:
         try:
             self._container.start()
         except BaseException:
-            self.stop()
+            self.remove()
             raise
         if access is Access.ELSEWHERE:
             self.host = self._container.get_container_host_ip()

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import LiteralString, Protocol
+from typing import LiteralString, Protocol, runtime_checkable
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pymysql
@@ -34,6 +34,13 @@ class ServerProcess(Protocol):
     def kill(self) -> None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
+
+
+@runtime_checkable
+class Removable(Protocol):
+    """A server whose end leaves something that only it can remove."""
+
+    def remove(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +210,8 @@ class Servers:
             raise RuntimeError(message) from self._failed[kind]
         try:
             server = Server(kind=kind, process=self._makers[kind](self.folder()))
-            self._exit.callback(server.process.stop)
+            process = server.process
+            self._exit.callback(process.remove if isinstance(process, Removable) else process.stop)
             server.begin()
             if isinstance(server.process, GivenServer):
                 self._exit.callback(server.drop_databases)

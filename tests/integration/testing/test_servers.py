@@ -59,6 +59,15 @@ def test_killed_server_comes_back_on_the_same_port(breakable_server: Server) -> 
     assert _ask(url, "SHOW TABLES") == "kept"
 
 
+def test_stopped_server_comes_back_with_its_data(breakable_server: Server) -> None:
+    url = breakable_server.new_database()
+    _ask(url, "CREATE TABLE kept (id INT PRIMARY KEY)")
+    breakable_server.process.stop()
+    assert not breakable_server.process.running
+    breakable_server.process.start()
+    assert _ask(url, "SHOW TABLES") == "kept"
+
+
 def test_paused_server_answers_again_after_resume(breakable_server: Server) -> None:
     url = breakable_server.new_database()
     breakable_server.process.pause()
