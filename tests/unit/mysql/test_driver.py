@@ -13,7 +13,7 @@ from pymysql.err import InterfaceError, InternalError, OperationalError
 from quart_app.mysql import deadline
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
 from quart_app.mysql.connector import MySQLDriver
-from quart_app.mysql.driver import Condition, Connection
+from quart_app.mysql.driver import Condition, Connection, connect
 from quart_app.mysql.errors import (
     AccessDenied,
     ConnectError,
@@ -135,6 +135,27 @@ async def test_connect_is_bounded_when_the_syn_is_lost() -> None:
         await driver_of(connect_timeout=3).connect()
     assert now() - began == 3
     assert caught.value.errno == 2003
+
+
+@pytest.mark.row("D")
+@pytest.mark.parametrize("phase", ["GREETING", "LOGIN", "SELECT", "SET AUTOCOMMIT"])
+async def test_connection_made_without_a_pool_has_that_deadline_too(
+    server: ScriptedServer, phase: str
+) -> None:
+    server.react(phase, say_nothing)
+    began = now()
+    with pytest.raises(OperationalError) as caught:
+        await connect(host="db", user="app", connect_timeout=1.5, autocommit=False)
+    assert now() - began == 1.5
+    assert caught.value.args[0] == 2003
+
+
+async def test_connection_made_without_a_pool_is_a_block(server: ScriptedServer) -> None:
+    async with connect(host="db", user="app") as connection:
+        assert (await connection.run("SELECT 5")).rows == [(5,)]
+    assert connection.closed
+    await asyncio.sleep(0.1)
+    assert server.commands[-1] == "COM_QUIT"
 
 
 async def test_refused_port_is_a_connect_error() -> None:
@@ -351,6 +372,7 @@ async def test_write_waits_for_the_peer_to_read(
     task = asyncio.create_task(connection.run("SELECT '" + "x" * 1_000_000 + "'"))
     await asyncio.sleep(5)
     assert not task.done()
+    assert connection._draining, "it waits for room, not yet for an answer"
     transport.resume_reading()
     await task
 
@@ -1008,3 +1030,21 @@ async def test_socket_is_gone_a_second_after_a_quit_at_the_latest(
     await connection.wait_gone(1)
     assert (before, connection.gone) == (False, True)
     assert server.peers
+
+
+async def test_values_can_be_had_as_the_server_wrote_them(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    kind, _, sent, _ = DEFINITIONS["decimal"]
+    server.react(
+        "SELECT v",
+        answer(
+            wire.length_encoded(2),
+            definition(kind, BINARY),
+            definition(252, BINARY),
+            wire.eof(),
+            wire.text(sent) + wire.text(b"\xff"),
+            wire.eof(),
+        ),
+    )
+    assert (await connection.run("SELECT v", text=True)).rows == [("1.50", b"\xff")]
