@@ -66,7 +66,7 @@ class _Load:
 
     async def until_more(self) -> None:
         """Wait until a good number of further requests has been answered."""
-        target = self.seen.total() + 50 * CLIENTS
+        target = self.seen.total() + 20 * CLIENTS
         async with asyncio.timeout(PATIENCE):
             while self.seen.total() < target:  # noqa: ASYNC110 # a count, not an event
                 await asyncio.sleep(0.02)

@@ -1,0 +1,1 @@
+"""What is under deploy/, as far as it can be proven without a cluster."""
