@@ -2,7 +2,7 @@
 
 from quart import Quart
 
-from quart_app import logs, observation
+from quart_app import budget, logs, observation
 from quart_app.cities.views import blueprint as cities
 from quart_app.extension import QuartMySQL
 from quart_app.http import (
@@ -52,6 +52,7 @@ def create_app(settings: Settings) -> Quart:
     request_id.install(app, access_log=access_log)
     security.install(app, request_timeout=settings.request_timeout)
     seen.install(app)
+    budget.install(app, settings)
 
     app.register_blueprint(cities)
     app.register_blueprint(students)

@@ -145,6 +145,8 @@ class Settings(BaseSettings):
 
     bind: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_bind)] = ("127.0.0.1:8000",)
     workers: PositiveInt = 1
+    # How many containers of this kind there may be at once; only to compare with max_connections.
+    instances: PositiveInt = 1
     # The largest request body that is read.
     max_content_length_bytes: PositiveInt = 1024 * 1024
 
