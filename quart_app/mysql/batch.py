@@ -124,6 +124,9 @@ class Lookup:
         self._impatience = None
         if self._queue:
             self._begin_flight()
+        if self._queue:  # more than one statement takes, and the lanes may hang: no end is in sight
+            loop = asyncio.get_running_loop()
+            self._impatience = loop.call_later(PATIENCE, self._lose_patience)
 
     def _take_off(self) -> None:
         if self._queue and self._flying < LANES:
@@ -163,17 +166,17 @@ class Lookup:
     async def _fly(self, calls: list[Call]) -> None:
         try:
             with deadline.until(_latest(calls)), consistency.from_replicas(_common(calls)):
-                if len(calls) == 1 or not await self._answer_together(calls):
+                parts = self._parts if len(calls) > 1 else None  # given up while these were queued?
+                if parts is None or not await self._answer_together(calls, parts):
                     for call in calls:
                         await self._answer(call)
         finally:
             self._flying -= 1
             self._take_off()
 
-    async def _answer_together(self, calls: list[Call]) -> bool:
+    async def _answer_together(self, calls: list[Call], parts: tuple[str, str]) -> bool:
         """Ask once for all. False: each must be asked for by itself."""
-        assert self._parts is not None  # only what can be joined is queued
-        sql = joining.join(self._parts, len(calls))
+        sql = joining.join(parts, len(calls))
         try:
             result = await self._reader.read(sql, [arg for call in calls for arg in call.args])
         except QueryTimeout as exc:
@@ -184,7 +187,7 @@ class Lookup:
                 return False
             _fail(calls, exc)
             return True
-        except (TypeError, ValueError):  # a parameter that cannot be written as SQL
+        except Exception:  # noqa: BLE001 # a parameter that cannot be written as SQL: whose?
             return False
         if result.kinds[:-1] != self._kinds:
             self._parts = None  # a UNION gives other types than the statement alone: never again

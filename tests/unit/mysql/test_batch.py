@@ -27,6 +27,8 @@ class Table:
         self.statements: list[list[object]] = []
         self.batches: list[int] = []
         self.lost = 0
+        self.unforeseen: Exception | None = None
+        self.hanging = 0
         self.union_kind = INT
         self.under_way = self.most_under_way = 0
 
@@ -42,17 +44,26 @@ class Table:
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             async with asyncio.timeout_at(deadline.current()):
-                await asyncio.sleep(self.delay)
+                await asyncio.sleep(self._takes())
         except TimeoutError as exc:
             raise QueryTimeout("late") from exc
         finally:
             self.under_way -= 1
+        if self.unforeseen is not None:
+            raise self.unforeseen
         if self.lost:
             self.lost -= 1
             raise ConnectionLost("gone", sent=True)
         if BAD in (args or ()):
             raise QueryError("bad")
         return self._answer(sql, args or ())
+
+    def _takes(self) -> float:
+        """How long a statement takes; the first of them may never come back."""
+        if not self.hanging:
+            return self.delay
+        self.hanging -= 1
+        return 3600.0
 
     def _answer(self, sql: str, args: Sequence[object]) -> Result:
         joined = " UNION ALL " in sql
@@ -192,6 +203,42 @@ async def test_union_with_other_types_than_the_statement_alone_is_not_used() -> 
     table.statements.clear()
     await asyncio.gather(*(lookup(key) for key in range(5)))
     assert sorted(table.statements) == [[0], [1], [2], [3], [4]]
+
+
+async def test_call_queued_while_joining_is_given_up_is_answered() -> None:
+    table = Table(delay=0.01)
+    lookup = await _known(table)
+    table.union_kind = (253, 45, 0)
+    calls = []
+    for _ in range(3):
+        calls += [asyncio.create_task(lookup(key)) for key in range(3)]
+        await asyncio.sleep(0.004)
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert answers == [[(key,)] for key in range(3)] * 3
+
+
+async def test_unforeseen_error_of_a_joined_statement_cancels_nobody() -> None:
+    table = Table()
+    lookup = await _known(table)
+    table.unforeseen = KeyError()
+    answers = await asyncio.gather(*(lookup(key) for key in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [KeyError] * 3
+
+
+async def test_more_calls_than_a_statement_takes_do_not_wait_for_lanes_that_hang() -> None:
+    table = Table()
+    lookup = await _known(table)
+    table.hanging = LANES
+    stuck = []
+    for key in range(LANES):
+        stuck.append(asyncio.create_task(lookup(key)))
+        await asyncio.sleep(0.001)
+    async with asyncio.timeout(1):
+        answers = await asyncio.gather(*(lookup(key) for key in range(3 * MAX_BATCH)))
+    assert answers == [[(key,)] for key in range(3 * MAX_BATCH)]
+    for task in stuck:
+        task.cancel()
+    await asyncio.gather(*stuck, return_exceptions=True)
 
 
 async def test_in_a_block_that_holds_a_connection_it_runs_alone() -> None:
