@@ -134,23 +134,34 @@ class MySQLDriver:
     async def kill(self, connection: Connection) -> None:
         """End what *connection* was doing, if its server can be told from any other.
 
-        One extra connection at a time takes all that are pending. Raises DatabaseError if the
-        server cannot be asked.
+        One extra connection at a time takes all that are pending: the first caller waits for all,
+        the others for nothing. Raises DatabaseError, the last there was, once all were tried; a
+        server that takes no connection is not asked again for each of its own.
         """
         self._victims.append(connection)
         if self._killing:
             return
         self._killing = True
+        failure: DatabaseError | None = None
         try:
             while self._victims:
-                await self._kill_some()
+                try:
+                    await self._kill_some()
+                except DatabaseError as exc:
+                    failure = exc
         finally:
             self._killing = False
             self._victims.clear()
+        if failure is not None:
+            raise failure
 
     async def _kill_some(self) -> None:
         where = endpoint_of(self._victims[-1])
-        killer = await self._connect_to(where, self.config.connect_timeout)
+        try:
+            killer = await self._connect_to(where, self.config.connect_timeout)
+        except ConnectError:
+            self._victims = [each for each in self._victims if endpoint_of(each) != where]
+            raise
         try:
             while self._victims and endpoint_of(self._victims[-1]) == endpoint_of(killer):
                 await self._kill_one(killer, self._victims.pop())

@@ -133,6 +133,29 @@ async def test_failed_kill_is_told_in_time(reaction: Reaction) -> None:
     assert now() - began <= 3
 
 
+@pytest.mark.parametrize("reaction", [refuse(1095, "HY000"), hang_up])
+async def test_failed_kill_spares_none_of_the_others(reaction: Reaction) -> None:
+    server, driver = listening(), driver_of()
+    victims = [await abandoned(driver) for _ in range(5)]
+    server.react("KILL 103", reaction)
+    kills = [driver.kill(victim) for victim in victims]
+    failed = [each for each in await asyncio.gather(*kills, return_exceptions=True) if each]
+    assert len(failed) == 1
+    assert sorted(killed(server)) == [f"KILL {number}" for number in range(100, 105)]
+
+
+async def test_server_that_is_gone_spares_nothing_on_another() -> None:
+    listening("one")
+    two, driver = listening("two", server_uuid="two"), driver_of(ONE, TWO)
+    gone = [await abandoned(driver) for _ in range(3)]
+    network(driver).unlisten(("one", 3306))
+    left = await abandoned(driver)
+    kills = [driver.kill(victim) for victim in [left, *gone]]
+    failed = [each for each in await asyncio.gather(*kills, return_exceptions=True) if each]
+    assert [type(each) for each in failed] == [ConnectError]
+    assert killed(two) == ["KILL 100"]
+
+
 async def test_kill_goes_to_the_server_of_its_victim() -> None:
     one, two = listening("one"), listening("two", server_uuid="two")
     driver = driver_of(ONE, TWO)
