@@ -20,6 +20,7 @@ from quart import Quart
 
 from quart_app import protocols
 from quart_app.http.health import begin_draining
+from quart_app.latecomers import Latecomers
 from quart_app.settings import Settings
 
 CONFIG_FILE = Path("hypercorn.toml")
@@ -102,15 +103,19 @@ async def _serve(app: Quart, config: Config, *, drain_delay: float, parent: int 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_delay):
                 await impatient.wait()
+        late.begin()
 
+    numbers = [int(each.removeprefix("fd://")) for each in config.bind if each.startswith("fd://")]
+    late = Latecomers(app, config, numbers)
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, stop, number)
     watch = asyncio.create_task(_stop_without(parent, stopping), name="quart_app-parent")
     try:
-        await hypercorn_serve(app, config, shutdown_trigger=until_stopped)
+        await hypercorn_serve(late, config, shutdown_trigger=until_stopped, mode="asgi")
     finally:
         watch.cancel()
+        late.close()
     log.info("stopped")
 
 

@@ -1,0 +1,120 @@
+"""Connections that come while the port closes: accepted, and answered, instead of reset.
+
+Hypercorn closes its listeners between two turns of the loop. What the kernel has connected by then
+and nobody has accepted would be reset, and a connection accepted in the very last turn would find
+the app closed. Here the listeners are held open a moment longer and accepted empty, and the app is
+told to close only when all of it has been answered.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    Scope,
+)
+from hypercorn.utils import wrap_app
+
+# How long after the end of the drain delay connections are still taken in.
+LINGER = 0.2
+
+
+class Latecomers:
+    """An app round *app* that outlives its last connections; an ASGI application itself.
+
+    Arguments:
+        *numbers*: the listening sockets, as file descriptors; Hypercorn closes them, so these are
+            duplicates.
+    """
+
+    def __init__(self, app: ASGIFramework, config: Config, numbers: Sequence[int]) -> None:
+        self._app = app
+        self._config = config
+        self._listeners = [socket.socket(fileno=os.dup(number)) for number in numbers]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
+        self._taking_in: asyncio.Task[None] | None = None
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Count what is being answered; hold back the word that it is time to close."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, self._held_back(receive), send)
+            return
+        self._in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_flight -= 1
+
+    def begin(self) -> None:
+        """Take in what comes from now on, beside Hypercorn, until a moment after it has stopped."""
+        self._taking_in = asyncio.create_task(self._take_in(), name="quart_app-latecomers")
+
+    def close(self) -> None:
+        """Close the listeners, if begin() was never called."""
+        for listener in self._listeners:
+            listener.close()
+
+    def _held_back(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+        async def receive_late() -> ASGIReceiveEvent:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self._answered()
+            return message
+
+        return receive_late
+
+    async def _answered(self) -> None:
+        """Wait until everything taken in has been answered, ``graceful_timeout`` at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.graceful_timeout):
+                if self._taking_in is not None:
+                    await asyncio.wait([self._taking_in])
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+                while self._in_flight:  # noqa: ASYNC110 # for a moment, at the end of a process
+                    await asyncio.sleep(0.01)
+
+    async def _take_in(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LINGER
+        for listener in self._listeners:
+            listener.setblocking(False)
+        while loop.time() < until:
+            self._accept_all()
+            await asyncio.sleep(0.002)
+        self._accept_all()
+        self.close()
+
+    def _accept_all(self) -> None:
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):  # nobody is left waiting
+                while True:
+                    accepted, _ = listener.accept()
+                    task = asyncio.create_task(self._answer(accepted), name="quart_app-latecomer")
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        loop, config = asyncio.get_running_loop(), self._config
+        reader, writer = await asyncio.open_connection(sock=accepted)
+        app = wrap_app(self, config.wsgi_max_body_size, "asgi")
+        state: Any = {}
+        server = TCPServer(app, loop, config, WorkerContext(None), state, reader, writer)
+        # A client that connects and says nothing is not waited for to the end.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(config.graceful_timeout):
+                await server.run()
