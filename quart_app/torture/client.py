@@ -57,7 +57,10 @@ class Client:
         """Send a request and wait for all of the answer. Raises NoAnswer; cancelled, it hangs up."""
         reader, writer = await self._connected()
         try:
-            writer.write(_request(method, path, headers or {}, body))
+            said = headers or {}
+            if not self._keep:
+                said = {**said, "Connection": "close"}
+            writer.write(_request(method, path, said, body))
             answer = await _read(reader)
         except (OSError, asyncio.IncompleteReadError) as error:
             self.close()

@@ -14,6 +14,7 @@ import click
 @click.option("--quick", is_flag=True, help="Leave out the rows that take longest.")
 @click.option("--seed", type=int, help="Rows in random order, the same for the same number.")
 @click.option("--seconds", type=float, help="Go round until this time is over. Default: once.")
+@click.option("--soak", type=float, help="In the place of faults: busy and idle for this long.")
 @click.option("--list", "only_list", is_flag=True, help="List the rows and stop.")
 @click.option(
     "--out",
@@ -29,6 +30,7 @@ def torture(  # noqa: PLR0913 - one for each option
     quick: bool,
     seed: int | None,
     seconds: float | None,
+    soak: float | None,
     only_list: bool,
     out: Path | None,
 ) -> None:
@@ -41,12 +43,15 @@ def torture(  # noqa: PLR0913 - one for each option
     # --help answers at once
     from quart_app.torture import hosts, perform, plan  # noqa: PLC0415
     from quart_app.torture.rows import CLUSTER, TABLE  # noqa: PLC0415
+    from quart_app.torture.rows.soak import soak as soaking  # noqa: PLC0415
 
     table = CLUSTER if cluster else TABLE
     rows = plan.chosen(only, quick=quick, given=url is not None, table=table)
     if only_list:
         click.echo("\n".join(f"{row.number:<4} {row.title}" for row in rows))
         return
+    if soak is not None:
+        rows = [soaking(soak)]
     order = plan.Plan(rows, seed=seed, seconds=seconds)
     wanted = hosts.Wanted(url=url, docker=docker, cluster=cluster)
     sys.exit(perform.on_server(order, wanted, out=out))

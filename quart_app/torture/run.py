@@ -12,8 +12,6 @@ from quart_app.torture.program import StartFailed
 from quart_app.torture.rows.row import Row
 from quart_app.torture.scene import Bench, Outage, Scene
 
-ROW_TIMEOUT = 120.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -45,7 +43,7 @@ async def play(row: Row, bench: Bench, *, heard: Callable[[Record], None] | None
     """Play *row* and judge it. Raises nothing that goes wrong in it: a row that fails is broken."""
     scene = Scene(bench, url=row.url(bench), name=row.number, heard=heard)
     try:
-        async with asyncio.timeout(ROW_TIMEOUT), row.server(bench.faults):
+        async with asyncio.timeout(row.timeout), row.server(bench.faults):
             await row.play(scene, row)
             await scene.settle_account()
     except (StartFailed, TimeoutError) as error:

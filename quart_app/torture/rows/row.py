@@ -50,6 +50,8 @@ class Row:
     through_proxy: bool = False
     # How the server is set up before the program starts.
     server: Callable[[Faults], AbstractAsyncContextManager[None]] = as_it_is
+    # The row is given up after this long.
+    timeout: float = 120.0
     # Part of a quick run.
     quick: bool = True
 
