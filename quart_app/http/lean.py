@@ -10,8 +10,9 @@ from functools import lru_cache
 from inspect import CO_COROUTINE
 from types import FunctionType, MethodType
 from typing import Any
+from urllib.parse import urlsplit
 
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
 from quart.sessions import NullSession, SessionInterface
@@ -24,6 +25,8 @@ from werkzeug.routing import MapAdapter
 # An answer that is out sooner has nobody watching for its client to go away.
 WATCH_AFTER = 0.1
 BODILESS = frozenset(("GET", "HEAD"))
+# To a target that cannot be read, the server's parser says no more either.
+_EMPTY = [(b"content-length", b"0")]
 
 
 class NoSessions(SessionInterface):
@@ -55,6 +58,10 @@ class LeanConnection(ASGIHTTPConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer the request. Cancelled, or left by its client, it cancels the handler."""
+        if not _has_path(self.scope):
+            await send({"type": "http.response.start", "status": 400, "headers": _EMPTY})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         task = asyncio.current_task()
         if task is None or self.scope["method"] not in BODILESS:
             await super().__call__(receive, send)
@@ -169,6 +176,17 @@ class LeanQuart(Quart):
             request.method,
             request.query_string.decode("latin1"),
         )
+
+
+def _has_path(scope: HTTPScope) -> bool:
+    """Whether the request's target is one that Quart can read: ``GET ?q=1`` has no path at all."""
+    path = scope["path"]
+    if path[:1] == "/":
+        return True
+    try:
+        return bool(path) and urlsplit(path) is not None
+    except ValueError:  # http://[
+        return False
 
 
 # Both are bounded: names come from clients.

@@ -131,6 +131,27 @@ async def test_unusual_scopes_go_quarts_way(unusual: dict[str, str]) -> None:
     assert client.body == b"/"
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("target", ["", "http://[x/"])
+async def test_target_that_cannot_be_read_is_the_clients_fault(method: str, target: str) -> None:
+    async def handler() -> str:
+        return "never"
+
+    client = Client(serving(handler, methods=[method]), target, method=method)
+    await client.ask()
+    assert client.status == 400
+    assert client.body == b""
+
+
+async def test_target_with_its_host_finds_its_route() -> None:
+    async def handler() -> str:
+        return "found"
+
+    client = Client(serving(handler), "http://api.test/")
+    await client.ask()
+    assert client.body == b"found"
+
+
 async def test_post_has_its_body() -> None:
     async def handler() -> str:
         return str(await request.get_data(as_text=True))
