@@ -27,11 +27,18 @@ from quart_app.http.problems import INVALID, NOT_FOUND, Problem, ProblemError, a
 blueprint = Blueprint("cities", __name__)
 _NAME = Meta(description="A city's whole name; case and accents do not count.")
 
+# Only told: check_country_code() says more plainly what is wrong.
+_CODE = Meta(
+    description="A country's code, of two letters.",
+    extra_json_schema={"pattern": "^([A-Za-z]{2})?$"},
+)
+
 
 class CityAnswer(msgspec.Struct, frozen=True):
     """One sentence: the city's id, or that there is none. Without a name: a page about this API."""
 
     media_type: ClassVar[str] = "text/plain"
+    also: ClassVar[tuple[str, ...]] = ("text/html",)
 
 
 class CityName(msgspec.Struct, frozen=True):
@@ -45,7 +52,7 @@ class CityQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str | None, _NAME] = None
     prefix: Annotated[str | None, Meta(description="How the name begins.")] = None
-    country: Annotated[str | None, Meta(description="A country's code, of two letters.")] = None
+    country: Annotated[str | None, _CODE] = None
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Cities on a page.")] = DEFAULT_LIMIT
     cursor: Annotated[str | None, Meta(description="next_cursor of the page before.")] = None
 

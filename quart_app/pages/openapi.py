@@ -33,7 +33,11 @@ TAGS = [
 
 
 class Provider(OpenAPIProvider):
-    """As quart-schema's, but problems are problem+json, texts are text, and bodies are shared."""
+    """As quart-schema's, but problems are problem+json, texts are text, and bodies are shared.
+
+    A model says by *media_type* what it is sent as, and by *also* what may come instead: another
+    model, or a media type. A header without a default is required.
+    """
 
     def generate_rules(self) -> Iterable[Rule]:
         return (rule for rule in super().generate_rules() if not rule.endpoint.endswith("static"))
@@ -47,12 +51,28 @@ class Provider(OpenAPIProvider):
         if media_type.startswith("text/"):
             schema, definitions = {"type": "string"}, {}
         response["content"] = {media_type: {"schema": schema}}
+        for other in getattr(model, "also", ()):
+            if isinstance(other, str):
+                response["content"][other] = {"schema": {"type": "string"}}
+            else:
+                more, more_definitions = self.build_response_object(other, None)
+                response["content"] |= more["content"]
+                definitions |= more_definitions
         return response, definitions
+
+    def build_headers_parameters(
+        self, model: type[Model]
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        parameters, definitions = super().build_headers_parameters(model)
+        for parameter in parameters:
+            parameter["required"] = "default" not in parameter["schema"]
+        return parameters, definitions
 
     def build_request_body(
         self, model: type[Model], source: DataSource
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         body, _ = super().build_request_body(model, source)
+        body["required"] = True
         schema, definitions = _referred(model)
         for content in body["content"].values():
             content["schema"] = schema

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import IntEnum
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -71,6 +71,12 @@ class Envelope(msgspec.Struct, frozen=True, rename="camel"):
     result: list[ChapterResult]
 
 
+class FailedEnvelope(Envelope, frozen=True):
+    """The original call's answer, with one of the other codes; a problem where there is no call."""
+
+    also: ClassVar[tuple[type[Problem], ...]] = (Problem,)
+
+
 class AttemptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An attempt to record."""
 
@@ -87,7 +93,13 @@ class AttemptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KeyHeader(msgspec.Struct, frozen=True):
     """The header that makes it safe to send the request again."""
 
-    idempotency_key: Annotated[str, Meta(description="1 to 255 printable ASCII characters.")]
+    idempotency_key: Annotated[
+        str,
+        Meta(
+            description="1 to 255 printable ASCII characters.",
+            extra_json_schema={"pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
+        ),
+    ]
 
 
 class AttemptQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,11 +116,11 @@ class AttemptQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @requires(Scope.STUDENTS)
 @document_request(ChapterCall)
 @document_response(Envelope)
-@document_response(Envelope, 400)
+@document_response(FailedEnvelope, 400)
 @document_response(Problem, 401)
 @document_response(Problem, 403)
-@document_response(Envelope, 404)
-@document_response(Envelope, 503)
+@document_response(FailedEnvelope, 404)
+@document_response(FailedEnvelope, 503)
 async def fetch_chapter(student_id: int) -> Response:
     """Tell what a student did in a chapter (the original call).
 
