@@ -18,6 +18,7 @@ from quart.ctx import RequestContext
 from quart.globals import request_ctx
 from quart.typing import ResponseReturnValue
 from quart.wrappers.request import Body
+from werkzeug.datastructures import MultiDict
 
 from quart_app.extension import session_of
 from quart_app.http.problems import (
@@ -220,12 +221,22 @@ class _Case:
         if self._declared is Replay.NEVER or (self.intent is Intent.WRITE and self.changed):
             return False
         body = self._request.body
-        return not isinstance(body, ReplayableBody) or body.rewind()
+        if isinstance(body, ReplayableBody) and not body.rewind():
+            return False
+        _forget_form(self._request)
+        return True
 
     def attempts(self, policy: RetryPolicy) -> Attempts:
         attempts = Attempts(self._pool, policy, intent=self.intent)
         attempts.generation = self._generation
         return attempts
+
+
+def _forget_form(request: Request) -> None:
+    """Have the form parsed from the body again: its files were read to their end."""
+    for file in (request._files or MultiDict()).values():  # noqa: SLF001 # Quart has no way to forget
+        file.close()
+    request._form = request._files = None  # noqa: SLF001 # as above
 
 
 def _passing_fault(exc: Exception) -> DatabaseError | None:

@@ -6,10 +6,12 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 
 import aiomysql
 import pytest
 from quart import Quart, request
+from quart.datastructures import FileStorage
 
 from quart_app.extension import QuartMySQL
 from quart_app.http import deadline, problems, reconnect
@@ -364,6 +366,26 @@ async def test_a_body_read_in_pieces_is_kept_up_to_a_limit(size: int, status: in
         answered, answer, _ = await play.send("/body", method="POST", data=b"x" * size)
         assert answered == status
         assert status == 503 or answer["text"] == str(size).encode()
+
+
+async def test_files_are_read_from_their_start_again() -> None:
+    async with scene() as play:
+        db = play.app.extensions["QUART_MYSQL"]
+
+        @play.app.post("/upload")
+        async def upload() -> str:
+            file = (await request.files)["file"]
+            play.handled.append(file.read().decode() + (await request.form)["field"])
+            async with db.pool.acquire() as connection, connection.cursor() as cursor:
+                await cursor.execute("SELECT 1")
+            file.close()
+            return "done"
+
+        play.server.react("SELECT 1", hang_up, times=1)
+        upload_of = {"file": FileStorage(BytesIO(b"content"), filename="name")}
+        sent = await play.send("/upload", method="POST", files=upload_of, form={"field": "+"})
+        assert sent[0] == 200
+        assert play.handled == ["content+"] * 2
 
 
 async def test_a_cleared_body_comes_back() -> None:
