@@ -201,6 +201,8 @@ class Pool:
         assert until is not None  # at least our own limit is there
         had_a_turn = False
         while True:
+            if self.time() >= until:  # before a connection is pinged for a time it cannot keep
+                raise self._give_up(started)
             slot = self._reserve_idle_or_none()
             if slot is None:
                 slot = await self._wait_turn(started, until, first=had_a_turn)
@@ -223,10 +225,7 @@ class Pool:
             self.grow()
             slot = await wait(waiter, until=until)
         except TimeoutError:
-            waited = self.time() - started
-            self._timeouts += 1
-            self.observer.timed_out(waited=waited)
-            raise self._timeout_error(waited) from self._filler.last_failure
+            raise self._give_up(started) from self._filler.last_failure
         except BaseException:
             # Handed over and cancelled in the same breath: the slot is ours to give back.
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
@@ -235,6 +234,14 @@ class Pool:
         finally:
             self._waiters.leave(waiter)
         return slot
+
+    def _give_up(self, started: float) -> PoolTimeout:
+        waited = self.time() - started
+        self._timeouts += 1
+        self.observer.timed_out(waited=waited)
+        error = self._timeout_error(waited)
+        error.__cause__ = self._filler.last_failure
+        return error
 
     def _reserve_idle_or_none(self) -> Slot | None:
         self._assume_open()
@@ -250,9 +257,11 @@ class Pool:
             return True
         if self.time() - slot.proved_at <= self.config.probe_after_idle:
             return True
+        patient = until - self.time() >= self.config.probe_timeout
         if await self._upkeep.ping(slot, until=until):
             return True
-        self.retire_unproven()
+        if patient:  # who gives less time than an answer may take has proved nothing of the others
+            self.retire_unproven()
         return False
 
     def _lend(self, slot: Slot, connection: Connection, now: float, waited: float) -> Connection:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import AccessDenied
+from quart_app.mysql.errors import AccessDenied, PoolTimeout
 from quart_app.mysql.observer import Observer
 from quart_app.mysql.pool import Pool
 from tests.support.fake import HANG, FakeDriver, fail, refused, slow
@@ -102,6 +102,19 @@ async def test_silent_connections_are_found_by_one_ping_and_all_replaced() -> No
         await use(pool)
         assert now() - began == 0.5, "one unanswered ping, not five"
         assert all(connection.closed for connection in connections)
+
+
+async def test_impatient_caller_takes_no_other_connection_for_dead() -> None:
+    driver = FakeDriver()
+    async with open_pool(driver, maxsize=5, keepalive=0, probe_timeout=0.5) as pool:
+        connections = [await borrow(pool) for _ in range(5)]
+        for connection in connections:
+            pool.release(connection)
+        driver.probe = slow(0.1)
+        await asyncio.sleep(30)
+        with pytest.raises(PoolTimeout):
+            await pool.acquire(timeout=0.05)
+        assert sum(connection.closed for connection in connections) == 1
 
 
 # -- ping at checkout ------------------------------------------------------------------------------
