@@ -204,7 +204,7 @@ async def account(
     """Keep books for *seconds* against the empty database at *url*; returns them, checked."""
     direct = parse_database_url(url)
     await migrate(direct)
-    rng, books = random.Random(seed), Books()  # noqa: S311 # faults, not secrets
+    rng, books = random.Random(seed), Books()  # faults, not secrets
     async with (
         open_session(direct) as admin,
         open_proxy(direct, rng) as proxy,
@@ -214,7 +214,9 @@ async def account(
         ended, given_up = asyncio.Event(), asyncio.Event()
         crowd = asyncio.gather(
             *[
-                Client(app.test_client(), books, random.Random(rng.random())).run(ended, given_up)  # noqa: S311 # as above
+                Client(app.test_client(), books, random.Random(rng.random())).run(
+                    ended, given_up
+                )  # as above
                 for _ in range(clients)
             ]
         )
@@ -340,7 +342,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.accounting", description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6))  # noqa: S311 # faults
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))  # faults
     parser.add_argument("--server", choices=("mariadb", "mysql"), default="mariadb")
     parser.add_argument("--url", help="an empty database of your own; its server is not killed")
     options = parser.parse_args()
