@@ -28,16 +28,18 @@ class Replicas:
     async def read(self, sql: str, args: Args, *, text: bool) -> Result | None:
         """Read from a replica; None if that is not allowed or not to be had: ask the writer.
 
-        Raises only what is the statement's own fault.
+        Waits for half of the time to the ambient deadline, which should be there; the other half
+        is the writer's. Raises nothing of the database: even a fault of the statement may be the
+        replica's, which does not have the new column yet.
         """
         reading = consistency.current()
         if reading is None or not self.pool.is_open:
             return None
+        left = deadline.remaining()
         try:
-            result = await self._read(sql, args, reading, text=text)
-        except DatabaseError as exc:
-            if exc.retry_after is None:
-                raise
+            with deadline.within(None if left is None else left / 2):
+                result = await self._read(sql, args, reading, text=text)
+        except DatabaseError:
             result = None
         if result is None:
             self.left_to_writer += 1

@@ -157,11 +157,12 @@ class Session(Worker):
         held = self._mine()
         if held is not None:
             return await self._run_held(held, sql, args, text=text)
+        attempts = self._attempts(intent)
         if self.replicas is not None and intent is Intent.READ:
-            result = await self.replicas.read(sql, args, text=text)
+            with attempts.limit():
+                result = await self.replicas.read(sql, args, text=text)
             if result is not None:
                 return result
-        attempts = self._attempts(intent)
         while True:
             connection = await self._borrow(attempts)
             try:
