@@ -10,7 +10,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && command -v "$$p" && break; done)
 
-.PHONY: help serve test lint types check lock bench bench-quick bench-engine docs reference clean clean-data runtime dev
+.PHONY: help serve test lint types check lock bench bench-quick bench-engine audit sbom docs reference clean clean-data runtime dev
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -41,7 +41,8 @@ lock: dev  ## compile the lock files anew from pyproject.toml
 	lock pyproject.toml -o requirements.txt; \
 	lock pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt; \
 	lock --group build -c requirements-dev.txt -o requirements-build.txt; \
-	lock --group docs -c requirements-dev.txt -o requirements-docs.txt
+	lock --group docs -c requirements-dev.txt -o requirements-docs.txt; \
+	lock --group audit -o requirements-audit.txt
 
 bench: dev  ## ours beside the peers: one table, one plot
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -51,6 +52,20 @@ bench-quick: dev  ## the same with fewer peers and short rounds, in under 3 minu
 
 bench-engine: dev  ## the pool alone, beside aiomysql's
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
+
+audit:  ## are there known vulnerabilities in what is locked? asks a service on the network
+	@$(PYTHON) scripts/bootstrap.py $(VENV)-audit audit
+	@$(VENV)-audit/bin/python scripts/audit.py requirements.txt
+
+sbom:  ## what the image's Python packages are, as CycloneDX: dist/sbom.cdx.json
+	@$(PYTHON) scripts/bootstrap.py $(VENV)-audit audit
+	@mkdir -p dist
+	@$(PYTHON) -m venv --without-pip --clear $(VENV)-image
+	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --python $(VENV)-image install -q \
+		--require-hashes --no-deps -r requirements.txt
+	@$(VENV)-audit/bin/cyclonedx-py environment $(VENV)-image/bin/python --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --of JSON -o dist/sbom.cdx.json
+	@echo "dist/sbom.cdx.json"
 
 docs:  ## these pages as HTML; a warning fails
 	@$(PYTHON) scripts/bootstrap.py $(VENV)-docs docs

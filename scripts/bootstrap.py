@@ -1,6 +1,6 @@
 """Make the virtual environment that the Makefile's commands run in, or bring it up to date.
 
-    python3 scripts/bootstrap.py FOLDER runtime|dev|docs
+    python3 scripts/bootstrap.py FOLDER runtime|dev|docs|audit
 
 Standard library only: it runs before anything is installed. It installs exactly what the lock files
 say, checked by hash, and does nothing when they did not change since the last time.
@@ -19,6 +19,7 @@ LOCKS = {
     "runtime": ("requirements.txt", "requirements-build.txt"),
     "dev": ("requirements-dev.txt",),
     "docs": ("requirements-docs.txt", "requirements-build.txt"),
+    "audit": ("requirements-audit.txt", "requirements-build.txt"),
 }
 
 
