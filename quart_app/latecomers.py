@@ -27,6 +27,8 @@ from hypercorn.utils import wrap_app
 
 # How long after the end of the drain delay connections are still taken in.
 LINGER = 0.2
+# A connection that was taken in gets this long to say what it wants.
+PATIENCE = 0.25
 
 
 class Latecomers:
@@ -40,6 +42,7 @@ class Latecomers:
     def __init__(self, app: ASGIFramework, config: Config, numbers: Sequence[int]) -> None:
         self._app = app
         self._config = config
+        self._context = WorkerContext(None)
         self._listeners = [socket.socket(fileno=os.dup(number)) for number in numbers]
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
@@ -82,6 +85,9 @@ class Latecomers:
             async with asyncio.timeout(self._config.graceful_timeout):
                 if self._taking_in is not None:
                     await asyncio.wait([self._taking_in])
+                if self._tasks:
+                    await asyncio.wait(self._tasks, timeout=PATIENCE)
+                await self._context.terminated.set()  # ends those without a request
                 while self._tasks:
                     await asyncio.wait(self._tasks)
                 while self._in_flight:  # noqa: ASYNC110 # for a moment, at the end of a process
@@ -113,8 +119,5 @@ class Latecomers:
         reader, writer = await asyncio.open_connection(sock=accepted)
         app = wrap_app(self, config.wsgi_max_body_size, "asgi")
         state: Any = {}
-        server = TCPServer(app, loop, config, WorkerContext(None), state, reader, writer)
-        # A client that connects and says nothing is not waited for to the end.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(config.graceful_timeout):
-                await server.run()
+        server = TCPServer(app, loop, config, self._context, state, reader, writer)
+        await server.run()
