@@ -1,15 +1,16 @@
 """Safe requests may be answered by replicas; whoever has written sees what it wrote.
 
 The answer to a request that may have written carries a token, as a header and as a cookie; a request
-that brings it back is answered by a server that has that write, or by the writer.
+that brings it back is answered by a server that has that write, or by the writer. So is whoever was
+told of an error: the write may have been done.
 """
 
 import logging
 
-from quart import Quart, Response, request
+from quart import Quart, Response, after_this_request, request
 from quart.ctx import RequestContext
 from quart.globals import request_ctx
-from quart.typing import ResponseReturnValue
+from quart.typing import ResponseReturnValue, ResponseTypes
 
 from quart_app.extension import session_of
 from quart_app.http.problems import SAFE_METHODS
@@ -34,7 +35,11 @@ def install(app: Quart) -> None:
         if (context or request_ctx).request.method in SAFE_METHODS:
             with consistency.from_replicas(_reading()):
                 return await dispatch(context)
-        answer = await dispatch(context)
+        try:
+            answer = await dispatch(context)
+        except BaseException:  # it may have written all the same: who looks should see it
+            after_this_request(_send_to_writer)
+            raise
         response = await app.make_response(answer)
         assert isinstance(response, Response)  # Quart's own, of a handler of ours
         await _stamp(app, response)
@@ -59,6 +64,16 @@ async def _stamp(app: Quart, response: Response) -> None:
                 token = await consistency.token_of(connection) or WRITER
     except DatabaseError as exc:
         log.warning("no token for a write: %s", exc)
+    _hand_out(token, response)
+
+
+async def _send_to_writer(response: ResponseTypes) -> ResponseTypes:
+    assert isinstance(response, Response)  # Quart's own, of an error handler of ours
+    _hand_out(WRITER, response)
+    return response
+
+
+def _hand_out(token: str, response: Response) -> None:
     response.headers[HEADER] = token
     response.set_cookie(
         COOKIE, token, max_age=REMEMBER_SECONDS, httponly=True, samesite="Lax", path="/"
