@@ -77,25 +77,12 @@ class Lookup:
         """
         if self._parts is None or self._reader.holds_connection():
             return (await self._reader.read(self._sql, args or None)).rows
-        if self._kinds is None:
-            return await self._alone(args)
         return await self._together(args)
 
     async def first(self, *args: object) -> Row | None:
         """Read the first row for *args*; None if there is none."""
         rows = await self(*args)
         return rows[0] if rows else None
-
-    async def _alone(self, args: Arguments) -> list[Row]:
-        self._flying += 1
-        try:
-            result = await self._reader.read(self._sql, args or None)
-        finally:
-            self._flying -= 1
-            self._take_off()
-        self._kinds = result.kinds
-        self._reader.observe_batch(1)
-        return result.rows
 
     async def _together(self, args: Arguments) -> list[Row]:
         loop = asyncio.get_running_loop()
@@ -166,9 +153,12 @@ class Lookup:
     async def _fly(self, calls: list[Call]) -> None:
         try:
             with deadline.until(_latest(calls)), consistency.from_replicas(_common(calls)):
-                parts = self._parts if len(calls) > 1 else None  # given up while these were queued?
-                if parts is None or not await self._answer_together(calls, parts):
-                    for call in calls:
+                left = deque(calls)
+                while left and self._kinds is None:  # the first use: the types are not known yet
+                    await self._answer(left.popleft())
+                parts = self._parts if len(left) > 1 else None  # given up while these were queued?
+                if parts is None or not await self._answer_together(list(left), parts):
+                    for call in left:
                         await self._answer(call)
         finally:
             self._flying -= 1
@@ -205,6 +195,7 @@ class Lookup:
             if not call.future.done():
                 call.future.set_exception(exc)
         else:
+            self._kinds = self._kinds or result.kinds
             self._reader.observe_batch(1)
             if not call.future.done():
                 call.future.set_result(result.rows)

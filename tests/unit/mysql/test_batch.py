@@ -103,6 +103,22 @@ async def test_concurrent_calls_share_statements_and_each_gets_its_own_rows() ->
     assert table.most_under_way <= LANES + 1
 
 
+async def test_first_use_by_many_is_shared_too() -> None:
+    table = Table()
+    lookup = Lookup(table, SQL)
+    answers = await asyncio.gather(*(lookup(key) for key in range(2000)))
+    assert answers == [[(key,)] for key in range(2000)]
+    assert table.most_under_way <= LANES + 1
+    assert len(table.statements) < 100
+
+
+async def test_first_use_with_a_bad_parameter_fails_only_its_own_caller() -> None:
+    lookup = Lookup(Table(), SQL)
+    answers = await asyncio.gather(*(lookup(key) for key in (BAD, 1, 2)), return_exceptions=True)
+    assert isinstance(answers[0], QueryError)
+    assert answers[1:] == [[(1,)], [(2,)]]
+
+
 async def test_call_made_while_statements_are_under_way_is_in_a_later_one() -> None:
     table = Table(delay=0.01)
     lookup = await _known(table)
