@@ -180,11 +180,18 @@ class Lookup:
         except Exception:  # noqa: BLE001 # a parameter that cannot be written as SQL: whose?
             return False
         if result.kinds[:-1] != self._kinds:
-            self._parts = None  # a UNION gives other types than the statement alone: never again
+            # A UNION that gives other types than the statement alone: never again; unless that,
+            # which is asked next, gives other types than before, too (_learn).
+            self._parts = None
             return False
         self._reader.observe_batch(len(calls))
         _deal(calls, result.rows)
         return True
+
+    def _learn(self, kinds: tuple[Kind, ...]) -> None:
+        """Note the statement's own types; where they changed, so did its table."""
+        if kinds != self._kinds:
+            self._kinds, self._parts = kinds, joining.split(self._sql)
 
     async def _answer(self, call: Call) -> None:
         if call.future.done():
@@ -195,7 +202,7 @@ class Lookup:
             if not call.future.done():
                 call.future.set_exception(exc)
         else:
-            self._kinds = self._kinds or result.kinds
+            self._learn(result.kinds)
             self._reader.observe_batch(1)
             if not call.future.done():
                 call.future.set_result(result.rows)

@@ -29,7 +29,7 @@ class Table:
         self.lost = 0
         self.unforeseen: Exception | None = None
         self.hanging = 0
-        self.union_kind = INT
+        self.kind = self.union_kind = INT
         self.under_way = self.most_under_way = 0
 
     def holds_connection(self) -> bool:
@@ -68,7 +68,7 @@ class Table:
     def _answer(self, sql: str, args: Sequence[object]) -> Result:
         joined = " UNION ALL " in sql
         if not joined:
-            return Result([(args[0],)], ("a",), 1, 0, (INT,))
+            return Result([(args[0],)], ("a",), 1, 0, (self.kind,))
         numbers = [int(number) for number in re.findall(r"SELECT a, (\d+) FROM", sql)]
         rows = [(arg, number) for arg, number in zip(args, numbers, strict=True)]
         return Result(rows, ("a", "0"), len(rows), 0, (self.union_kind, INT))
@@ -219,6 +219,17 @@ async def test_union_with_other_types_than_the_statement_alone_is_not_used() -> 
     table.statements.clear()
     await asyncio.gather(*(lookup(key) for key in range(5)))
     assert sorted(table.statements) == [[0], [1], [2], [3], [4]]
+
+
+async def test_table_that_was_changed_is_joined_again() -> None:
+    table = Table()
+    lookup = await _known(table)
+    table.kind = table.union_kind = (253, 45, 0)
+    for _ in range(2):
+        table.statements.clear()
+        answers = await asyncio.gather(*(lookup(key) for key in range(5)))
+        assert answers == [[(key,)] for key in range(5)]
+    assert table.statements == [[0, 1, 2, 3, 4]]
 
 
 async def test_call_queued_while_joining_is_given_up_is_answered() -> None:
