@@ -15,6 +15,7 @@ import click
 @click.option("--seed", type=int, help="Rows in random order, the same for the same number.")
 @click.option("--seconds", type=float, help="Go round until this time is over. Default: once.")
 @click.option("--soak", type=float, help="In the place of faults: busy and idle for this long.")
+@click.option("--peers", is_flag=True, help="The same for the answers of the day, side by side.")
 @click.option("--list", "only_list", is_flag=True, help="List the rows and stop.")
 @click.option(
     "--out",
@@ -31,6 +32,7 @@ def torture(  # noqa: PLR0913 - one for each option
     seed: int | None,
     seconds: float | None,
     soak: float | None,
+    peers: bool,
     only_list: bool,
     out: Path | None,
 ) -> None:
@@ -42,6 +44,7 @@ def torture(  # noqa: PLR0913 - one for each option
     """
     # --help answers at once
     from quart_app.torture import hosts, perform, plan  # noqa: PLC0415
+    from quart_app.torture.peers import ROWS, compare  # noqa: PLC0415
     from quart_app.torture.rows import CLUSTER, TABLE  # noqa: PLC0415
     from quart_app.torture.rows.soak import soak as soaking  # noqa: PLC0415
 
@@ -54,4 +57,7 @@ def torture(  # noqa: PLR0913 - one for each option
         rows = [soaking(soak)]
     order = plan.Plan(rows, seed=seed, seconds=seconds)
     wanted = hosts.Wanted(url=url, docker=docker, cluster=cluster)
+    if peers:
+        rows = [row for row in rows if only or row.number in ROWS]
+        sys.exit(compare(wanted, rows, out=out))
     sys.exit(perform.on_server(order, wanted, out=out))

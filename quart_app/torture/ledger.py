@@ -75,8 +75,10 @@ async def prepare(connection: Connection) -> None:
             await connection.run(statement, (number,))
 
 
-async def count(connection: Connection, numbers: range) -> Counter[tuple[Kind, int]]:
-    """Count what is there of the requests with these *numbers*."""
+async def count(
+    connection: Connection, numbers: range, *, attempts: str = "attempt"
+) -> Counter[tuple[Kind, int]]:
+    """Count what is there of the requests with these *numbers*; *attempts*: the table of K."""
     bounds = (numbers.start, numbers.stop - 1)
     entries = "SELECT token FROM torture_entry WHERE token BETWEEN %s AND %s"
     found: Counter[tuple[Kind, int]] = Counter()
@@ -90,8 +92,8 @@ async def count(connection: Connection, numbers: range) -> Counter[tuple[Kind, i
         found[Kind.T, token] += 1
         found[Kind.I, token] += 1
     moments = [(EPOCH + number * STEP).replace(tzinfo=None) for number in bounds]
-    attempts = "SELECT taken_at FROM attempt WHERE taken_at BETWEEN %s AND %s"
-    for (taken_at,) in (await connection.run(attempts, moments)).rows:
+    taken = f"SELECT taken_at FROM {attempts} WHERE taken_at BETWEEN %s AND %s"  # noqa: S608 - ours
+    for (taken_at,) in (await connection.run(taken, moments)).rows:
         found[Kind.K, (taken_at.replace(tzinfo=UTC) - EPOCH) // STEP] += 1
     return found
 

@@ -18,7 +18,7 @@ STEP = timedelta(milliseconds=1)
 STUDENTS, CHAPTERS, ACCOUNTS = 20, 5, 12
 CITIES = ("London", "Paris", "Lima", "Oslo", "Nowhereville")
 # Longer than any answer may take: who waits for this long waits for ever.
-PATIENCE = 25.0
+PATIENCE = 15.0
 THINKING = 0.02
 
 

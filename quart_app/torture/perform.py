@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import shutil
 import sys
 import tempfile
@@ -44,6 +45,26 @@ def on_server(plan: Plan, wanted: Wanted, *, out: Path | None) -> int:
         return run.finish()
 
 
+@contextlib.asynccontextmanager
+async def bench_of(
+    stand: Stand, folder: Path, *, rng: random.Random | None = None
+) -> AsyncGenerator[tuple[Bench, str], None]:
+    """Prepare the database of *stand*; the bench, and the server's version."""
+    rng = rng or random.Random()  # noqa: S311 - no secret
+    async with contextlib.AsyncExitStack() as stack:
+        members = []
+        for server in stand.servers:
+            proxy = FaultProxy(*hosts.address(server.url), rng=rng)
+            members.append(Faults(server, await stack.enter_async_context(proxy)))
+        faults, *others = members
+        await migrate(parse_database_url(faults.server.url))
+        async with faults.admin() as connection:
+            await ledger.prepare(connection)
+            version = connection.server.version.removeprefix("5.5.5-")
+        bench = Bench(faults=faults, others=others, database_url=stand.url, folder=folder, rng=rng)
+        yield bench, version
+
+
 class Run:
     """The rows of *plan* on one server, and their results."""
 
@@ -56,7 +77,7 @@ class Run:
     async def play(self, stand: Stand) -> None:
         """Play them, and print a line for each."""
         clock = asyncio.get_running_loop().time
-        async with self._bench(stand) as bench:
+        async with bench_of(stand, self._folder, rng=self._plan.rng) as (bench, self._version):
             click.echo(f"on {self._version}\n{report.HEAD}")
             self._since = clock()
             for row in self._plan:
@@ -72,23 +93,6 @@ class Run:
         if self._out is not None:
             self._write(self._out)
         return int(any(not result.kept for result in self._results))
-
-    @contextlib.asynccontextmanager
-    async def _bench(self, stand: Stand) -> AsyncGenerator[Bench, None]:
-        rng = self._plan.rng
-        async with contextlib.AsyncExitStack() as stack:
-            members = []
-            for server in stand.servers:
-                proxy = FaultProxy(*hosts.address(server.url), rng=rng)
-                members.append(Faults(server, await stack.enter_async_context(proxy)))
-            faults, *others = members
-            await migrate(parse_database_url(faults.server.url))
-            async with faults.admin() as connection:
-                await ledger.prepare(connection)
-                self._version = connection.server.version.removeprefix("5.5.5-")
-            yield Bench(
-                faults=faults, others=others, database_url=stand.url, folder=self._folder, rng=rng
-            )
 
     def _write(self, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)

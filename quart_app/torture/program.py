@@ -5,8 +5,7 @@ import contextlib
 import hashlib
 import os
 import signal
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -14,11 +13,11 @@ import msgspec
 
 from quart_app.local_server.folder import free_port
 from quart_app.torture import client
+from quart_app.torture.subject import Subject
 
 STARTING = 20.0
 TOKEN = "torture-only"  # noqa: S105 - opens nothing but the app that is started here
 _DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
-OURS = (sys.executable, "-m", "quart_app.torture")
 
 
 class StartFailed(Exception):  # noqa: N818 - beside the local server's
@@ -50,32 +49,23 @@ class Program:
     """A context manager: the process serves inside, and is gone after.
 
     Arguments:
+        *subject*: what is started.
         *settings*: environment variables, over ours.
         *log*: the file that its output goes to.
-        *command*: what to start, *port* is where it then serves; default: the torture app.
-        *ready*: a path that answers 200 once it serves.
     """
 
-    def __init__(
-        self,
-        settings: Mapping[str, str],
-        *,
-        log: Path,
-        command: Sequence[str] = OURS,
-        port: int | None = None,
-        ready: str = "/health/live",
-    ) -> None:
-        self.port = port or free_port()
+    def __init__(self, subject: Subject, settings: Mapping[str, str], *, log: Path) -> None:
+        self.port = free_port()
         self.log_path = log
-        self._command = tuple(command)
+        self._subject = subject
         self._settings = settings
-        self._ready = ready
         self.process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
         with self.log_path.open("wb") as output:
             self.process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *self._subject.command(self.port),
+                cwd=self._subject.folder,
                 env=self._environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -134,14 +124,17 @@ class Program:
         }
         return {**inherited, **own, **self._settings}
 
+    async def _answers(self) -> bool:
+        return await client.until(self.port, self._subject.ready, 200, timeout=STARTING)
+
     async def _wait_until_it_serves(self) -> None:
         assert self.process is not None
-        serves = asyncio.create_task(client.until(self.port, self._ready, 200, timeout=STARTING))
+        serves = asyncio.create_task(self._answers())
         ended = asyncio.create_task(self.process.wait())
         await asyncio.wait({serves, ended}, return_when=asyncio.FIRST_COMPLETED)
         ended.cancel()
         if serves.done() and serves.result():
             return
         serves.cancel()
-        message = f"{self._command[-1]} does not serve; the end of its log:\n{self.log[-2000:]}"
+        message = f"{self._subject.label} does not serve; the end of its log:\n{self.log[-2000:]}"
         raise StartFailed(message)

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import random
 import secrets
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from quart_app.torture.client import NoAnswer
 from quart_app.torture.faults import Faults
 from quart_app.torture.ledger import Account
 from quart_app.torture.load import Load
-from quart_app.torture.outcome import Kind, Outcome, Record
+from quart_app.torture.outcome import Outcome, Record
 from quart_app.torture.program import Program
+from quart_app.torture.subject import OURS, Subject
 
 WARM_UP, AFTER = 0.8, 1.2
 # Connections that are being closed get this long to be gone from the server's list.
@@ -38,6 +39,7 @@ class Bench:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(_somewhere()))
     # Further members of the same cluster: each holds all that is written.
     others: list[Faults] = field(default_factory=list)
+    subject: Subject = OURS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +80,9 @@ class Scene:
     @contextlib.asynccontextmanager
     async def program(self, settings: Mapping[str, str]) -> AsyncGenerator[Program, None]:
         """The program serves, on this scene's database."""
-        environment = {"DATABASE_URL": self.url, **settings}
-        async with Program(environment, log=self.log_path) as program:
+        subject = self.bench.subject
+        environment = {**subject.environment(self.url), **settings}
+        async with Program(subject, environment, log=self.log_path) as program:
             yield program
 
     @contextlib.asynccontextmanager
@@ -87,14 +90,13 @@ class Scene:
         self,
         program: Program,
         *,
-        kinds: Sequence[Kind] = tuple(Kind),
         clients: int = 12,
         keep: bool = True,
     ) -> AsyncGenerator[Load, None]:
         """Load on *program*, warmed up; at the end it is stopped and its records are kept."""
         load = Load(
             program.port,
-            kinds=kinds,
+            kinds=self.bench.subject.kinds,
             numbers=self.bench.numbers,
             rng=self.bench.rng,
             clients=clients,
@@ -135,6 +137,8 @@ class Scene:
 
     async def count_leaks(self, program: Program) -> None:
         """Compare the server's list of connections with what the pool says it holds."""
+        if not self.bench.subject.is_ours:
+            return
         clock = asyncio.get_running_loop().time
         until = clock() + SETTLING
         while True:
@@ -164,8 +168,9 @@ class Scene:
         async with self.faults.admin() as connection:
             if self.bench.others:
                 await connection.run("SET SESSION wsrep_sync_wait = 7")
-            found = await ledger.count(connection, span)
-            torn = await ledger.torn(connection)
+            subject = self.bench.subject
+            found = await ledger.count(connection, span, attempts=subject.attempts)
+            torn = await ledger.torn(connection) if subject.is_ours else 0
         self.account = ledger.compare(found, self.records, torn=torn)
 
     def _all(self) -> list[Faults]:

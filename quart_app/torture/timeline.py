@@ -49,6 +49,19 @@ def svg(results: Sequence[Result], *, title: str, since: float, until: float) ->
     return "\n".join(parts) + "\n"
 
 
+def stacked(drawings: Sequence[str]) -> str:
+    """One drawing of several, one under the other."""
+    each = TOP + HEIGHT + 60
+    opened = '<svg xmlns="http://www.w3.org/2000/svg"'
+    width = max(float(drawing.split('width="', 1)[1].split('"', 1)[0]) for drawing in drawings)
+    placed = [
+        drawing.replace("<svg ", f'<svg y="{number * each:.0f}" ', 1)
+        for number, drawing in enumerate(drawings)
+    ]
+    size = f'width="{width:.0f}" height="{len(drawings) * each:.0f}"'
+    return "\n".join([f"{opened} {size}>", *placed, "</svg>", ""])
+
+
 def _heights(counted: Counter[Bucket]) -> Counter[int]:
     heights: Counter[int] = Counter()
     for (step, _), count in counted.items():
