@@ -1,15 +1,17 @@
-# Runs users.sql on a database container's first start (in /docker-entrypoint-initdb.d, not executable:
-# the image's entry point then reads it into itself). The passwords come as environment variables.
+# shellcheck shell=bash
+# Runs users.sql on a database container's first start: in /docker-entrypoint-initdb.d, not executable, so
+# that the image's entry point reads it into itself. The passwords come as environment variables.
 
 as_text() { # as_text VALUE: an SQL string, whatever characters it has
   echo "CONVERT(x'$(printf %s "$1" | od -An -v -tx1 | tr -d ' \n')' USING utf8mb4)"
 }
 
-run_sql() {
+run_sql() { # the entry point's own client: a function, or in some images an array
   if declare -F docker_process_sql >/dev/null; then
-    docker_process_sql "$@"
+    docker_process_sql
   else
-    "${sql[@]}" "$@"
+    # shellcheck disable=SC2154
+    "${sql[@]}"
   fi
 }
 

@@ -73,6 +73,7 @@ def test_pod_is_given_the_time_it_needs_to_stop(settings: Settings) -> None:
 def test_pods_at_their_most_fit_into_the_servers_connections(settings: Settings) -> None:
     surge = _one("Deployment")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
     pods = _one("HorizontalPodAutoscaler")["spec"]["maxReplicas"] + surge
+    assert settings.instances == pods  # what the app itself compares at its start
     assert pods * settings.workers * (settings.maxsize + 1) < DEFAULT_MAX_CONNECTIONS
 
 
