@@ -1,7 +1,10 @@
 # Two stages: the first builds, the second has Python, the locked packages and the wheel, nothing else.
 # Any builder builds it: no BuildKit features.
 
-FROM python:3.13-slim AS build
+# A release pins it: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM $PYTHON_IMAGE AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 
@@ -20,7 +23,7 @@ RUN /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir dist 
     && /opt/app/bin/pip uninstall -q -y pip
 
 
-FROM python:3.13-slim
+FROM $PYTHON_IMAGE
 ENV PATH=/opt/app/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

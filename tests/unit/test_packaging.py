@@ -28,8 +28,10 @@ def test_oldest_python_is_the_same_everywhere() -> None:
 
 
 def test_image_has_the_newest_python_we_test() -> None:
-    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert set(bases) == {f"python:{_classified()[-1]}-slim"}
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"$PYTHON_IMAGE"}
+    default = re.findall(r"^ARG PYTHON_IMAGE=(\S+)", dockerfile, re.MULTILINE)
+    assert default == [f"python:{_classified()[-1]}-slim"]
 
 
 def test_tests_run_on_a_python_we_name_or_a_newer_one() -> None:
