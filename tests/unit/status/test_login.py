@@ -60,3 +60,9 @@ def test_workers_share_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_processes_by_themselves_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FOLDER, raising=False)
     assert shared_key() != shared_key()
+
+
+@pytest.mark.parametrize("until", ["9" * 5000, "-1", "", "1e9", "\u0661", " 1"])
+def test_time_that_is_none_is_refused_and_raises_nothing(until: str) -> None:
+    login = Login(b"key", clock=lambda: 0.0)
+    assert not login.is_good(f"{until}.{'0' * 64}", (DIGEST,))
