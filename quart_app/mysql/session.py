@@ -26,6 +26,10 @@ from quart_app.mysql.work import Worker
 Row = tuple[Any, ...]
 
 
+# Texts remembered. A caller that makes up a new one each time shares no round trips, and no memory.
+MAX_LOOKUPS = 1000
+
+
 class Session(Worker):
     """Statements and transactions on a pool, retried where that is proven safe.
 
@@ -82,7 +86,9 @@ class Session(Worker):
         """
         lookup = self._lookups.get(sql)
         if lookup is None:
-            lookup = self._lookups[sql] = Lookup(self, sql)
+            lookup = Lookup(self, sql)
+            if len(self._lookups) < MAX_LOOKUPS:
+                self._lookups[sql] = lookup
         return lookup
 
     def holds_connection(self) -> bool:
