@@ -7,6 +7,9 @@ end after ``keep_alive_timeout``, but the timer stayed stopped after
 - a WebSocket handshake with something wrong in it. This app has no WebSockets: for HTTP/1.1 the
   wish is passed over, as RFC 9110 allows, and HTTP/2's CONNECT ends the connection.
 
+It also went on after the client had hung up, on every version: with 75 s of it a hundred short-lived
+connections a second held 7,500 sockets and three tasks each.
+
 DATA that came after its request had been answered (401, say) ended the connection and the other
 requests on it. So did, on HTTP/2, the request after the last of ``keep_alive_max_requests``. A
 thousand streams opened and reset at once took the worker five seconds to put away, at a cost that
@@ -45,6 +48,12 @@ class UnwantedError(Exception):
 class MendedH11Protocol(H11Protocol):
     """One HTTP/1.1 connection."""
 
+    async def handle(self, event: Event) -> None:
+        """Take what the client sent; when it hung up, wait for nothing more."""
+        await super().handle(event)
+        if isinstance(event, Closed):
+            await _nobody_is_there(self)
+
     async def _create_stream(self, request: h11.Request) -> None:
         headers = [pair for pair in request.headers if pair[0] != b"upgrade"]
         if len(headers) < len(request.headers):
@@ -82,6 +91,8 @@ class MendedH2Protocol(H2Protocol):
             log.warning("hung up on an HTTP/2 client: %s", reason)
             await self.send(Closed())
             return
+        if isinstance(event, Closed):
+            await _nobody_is_there(self)
         worked = had_streams or self._requests != requests
         if worked and self.idle and isinstance(event, RawData):
             await self.send(Updated(idle=True))
@@ -105,6 +116,18 @@ class MendedH2Protocol(H2Protocol):
             self.connection.close_connection()
             await self._flush()
             await self.send(Closed())
+
+
+async def _nobody_is_there(protocol: H11Protocol | H2Protocol) -> None:
+    """Stop the timer of idle connections, for good: a request under way would start it again."""
+    send = protocol.send
+
+    async def send_but_not_idle(event: Event) -> None:
+        if not (isinstance(event, Updated) and event.idle):
+            await send(event)
+
+    protocol.send = send_but_not_idle
+    await send(Updated(idle=False))
 
 
 class _Gone:
