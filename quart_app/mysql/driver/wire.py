@@ -112,6 +112,8 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
                 with contextlib.suppress(OSError):
                     spare.shutdown(socket.SHUT_RDWR)
                 raise
+            finally:
+                self._left = self._writer
 
     def _set_keep_alive(self) -> None:
         set_keepalive(self._writer.transport.get_extra_info("socket"))
@@ -363,9 +365,10 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         return None if left is None else left._protocol._get_close_waiter(left)
 
     def abort(self) -> None:
-        """Close at once, whatever is buffered."""
-        if self._writer is not None:
-            self._writer.transport.abort()
+        """Close at once, whatever is buffered; also what is closed and waits for TLS's goodbye."""
+        writer = self._writer or self._left
+        if writer is not None:
+            writer.transport.abort()
         self.close()
 
     def close(self) -> None:
