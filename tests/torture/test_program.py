@@ -33,6 +33,7 @@ async def _come_and_go(program: Program, *, answered: bool) -> None:
 async def test_clients_that_hang_up_leave_nothing_behind(program: Program, answered: bool) -> None:
     before = await program.state()
     await asyncio.gather(*(_come_and_go(program, answered=answered) for _ in range(CLIENTS)))
+    held = before
     for _ in range(int(PATIENCE / 0.05)):
         held = await program.state()
         if held.files <= before.files + 1 and held.tasks <= before.tasks + 3:
