@@ -284,3 +284,12 @@ async def test_connection_that_arrives_while_closing_is_closed() -> None:
     await asyncio.sleep(1)
     assert len(driver.opened) == 1
     assert_closed(pool, driver)
+
+
+async def test_closed_pool_answers_no_questions() -> None:
+    driver = FakeDriver()
+    pool = await opened(driver)
+    await pool.close()
+    for question in (pool.check(), pool.wait()):
+        with pytest.raises(PoolClosed):
+            await question
