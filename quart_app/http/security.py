@@ -6,6 +6,7 @@ with it Strict-Transport-Security, is the business of what stands in front (docs
 
 from quart import Quart, Request, Websocket
 from quart.typing import ResponseTypes
+from werkzeug.routing import PathConverter
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -30,6 +31,12 @@ _OF_PAGES: Pairs = (
 )
 
 
+class FileNameConverter(PathConverter):
+    """The names our static files have: with any other the file system may not even be asked."""
+
+    regex = "[A-Za-z0-9._/-]{1,200}"
+
+
 def install(app: Quart, *, request_timeout: float) -> None:
     """Put the headers on every answer of *app*; give a body half of *request_timeout* to arrive.
 
@@ -37,6 +44,7 @@ def install(app: Quart, *, request_timeout: float) -> None:
     left, and so that "your body was slow" is told apart from "our database was".
     """
     app.config["BODY_TIMEOUT"] = request_timeout / 2
+    app.url_map.converters["path"] = FileNameConverter
     handle, handle_websocket = app.handle_request, app.handle_websocket
 
     async def protected(request: Request) -> ResponseTypes:

@@ -37,3 +37,11 @@ async def test_page_holds_nothing_that_its_policy_would_stop(app: Quart, path: s
     page = await response.get_data(as_text=True)
     assert response.mimetype == "text/html"
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=\"/)", page)
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 5000, "%00", "%F0%9F%98%80" * 100, "../app.py", "..%2f..%2fapp.py", "a/" * 90]
+)
+async def test_file_that_cannot_exist_is_not_found(app: Quart, name: str) -> None:
+    response = await app.test_client().get(f"/static/{name}")
+    assert response.status_code == 404
