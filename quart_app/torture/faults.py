@@ -95,6 +95,17 @@ class Faults:
             await self._fill_up(stack)
             yield
 
+    @contextlib.asynccontextmanager
+    async def user_limit(self) -> AsyncGenerator[None, None]:
+        """The app's user may have no further connection (1203, 1226); those that exist go on."""
+        limit = f"ALTER USER '{self.user}'@'%' WITH MAX_USER_CONNECTIONS {{:d}}"
+        async with self.admin() as admin:
+            await admin.run(limit.format(1))
+            try:
+                yield
+            finally:
+                await admin.run(limit.format(0))
+
     # -- the server -------------------------------------------------------------------------
 
     async def restart(self) -> None:

@@ -21,21 +21,16 @@ from quart_app.mysql.config import ConnectConfig, Endpoint
 from quart_app.mysql.connector import MySQLDriver
 from quart_app.mysql.errors import DatabaseError
 from quart_app.torture.errors import CannotHave
-
-PROVIDERS = (
-    "/usr/lib/galera/libgalera_smm.so",
-    "/usr/lib64/galera-4/libgalera_smm.so",
-    "/usr/lib64/galera/libgalera_smm.so",
+from quart_app.torture.galera_options import (
+    DATABASE,
+    PASSWORD,
+    options_file,
+    provider,
+    users,
 )
+
 PROGRAMS = ("mariadbd", "mariadb-install-db", "wsrep_sst_rsync", "rsync", "socat", "lsof")
 PACKAGES = "mariadb-server galera-4 rsync socat lsof"
-# A node that answers no more is given up after 2 s in the place of Galera's 5 to 15.
-TIMERS = (
-    "evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S;"
-    "evs.install_timeout=PT4S;evs.inactive_check_period=PT0.5S"
-)
-PASSWORD = "throw-away"  # noqa: S105 - of a cluster that lives as long as the run
-DATABASE = "quart_app"
 STARTING = 60.0
 _SYNCED = "4"
 
@@ -43,7 +38,7 @@ _SYNCED = "4"
 def why_none() -> str:
     """Return why no cluster can be had, and what to install; nothing when one can."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
-    if not any(Path(path).exists() for path in PROVIDERS):
+    if provider() is None:
         missing.append("libgalera_smm.so")
     if not missing:
         return ""
@@ -210,7 +205,9 @@ class Node:
 
     def _write_options(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "my.cnf").write_text(_options(self))
+        (self.folder / "my.cnf").write_text(
+            options_file(self, [peer.group_port for peer in self.peers])
+        )
         _give_to_user(self.folder)
 
 
@@ -248,7 +245,7 @@ class Cluster:
                 folder.chmod(0o755)
         first.make_data()
         first.begin_cluster()
-        first.execute(*_users())
+        first.execute(*users())
         first.stop()
         for node in others:
             node.copy_data(first)
@@ -264,16 +261,6 @@ class Cluster:
             node.stop()
 
 
-def _users() -> list[str]:
-    return [
-        f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4",
-        f"CREATE USER app@'%' IDENTIFIED BY '{PASSWORD}'",
-        f"GRANT ALL ON {DATABASE}.* TO app@'%'",
-        f"CREATE USER admin@'%' IDENTIFIED BY '{PASSWORD}'",
-        "GRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION",
-    ]
-
-
 def _as_user() -> list[str]:
     return ["--user=mysql"] if os.geteuid() == 0 else []
 
@@ -285,38 +272,3 @@ def _give_to_user(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             shutil.chown(path, "mysql", "mysql")
-
-
-def _options(node: Node) -> str:
-    group = ",".join(f"127.0.0.1:{peer.group_port}" for peer in node.peers)
-    provider = next(path for path in PROVIDERS if Path(path).exists())
-    listen = f"gmcast.listen_addr=tcp://127.0.0.1:{node.group_port}"
-    options = {
-        "datadir": node.folder / "data",
-        "tmpdir": node.folder,
-        "socket": node.folder / "s.sock",
-        "pid-file": node.folder / "data" / "own.pid",
-        "bind-address": "127.0.0.1",
-        "port": node.port,
-        "skip-name-resolve": 1,
-        "character-set-server": "utf8mb4",
-        "server-id": node.number,
-        "binlog-format": "ROW",
-        "innodb-autoinc-lock-mode": 2,
-        "innodb-buffer-pool-size": "64M",
-        "innodb-log-file-size": "16M",
-        "wsrep-on": "ON",
-        "wsrep-provider": provider,
-        "wsrep-cluster-name": "torture",
-        "wsrep-cluster-address": f"gcomm://{group}",
-        "wsrep-node-name": f"n{node.number}",
-        "wsrep-node-address": f"127.0.0.1:{node.group_port}",
-        "wsrep-node-incoming-address": f"127.0.0.1:{node.port}",
-        "wsrep-sst-method": "rsync",
-        "wsrep-sst-receive-address": f"127.0.0.1:{node.sst_port}",
-        "wsrep-provider-options": f'"{listen};ist.recv_addr=127.0.0.1:{node.ist_port};'
-        f'gcache.size=16M;{TIMERS}"',
-    }
-    lines = [f"{name} = {value}" for name, value in options.items()]
-    user = ["user = mysql"] if os.geteuid() == 0 else []
-    return "\n".join(["[mariadbd]", *user, *lines, "[sst]", "sst-syslog = -1", ""])

@@ -11,7 +11,6 @@ from quart_app.torture.rows.row import (
     ALL_OK,
     HELD,
     IN_TIME,
-    OK,
     OR_DENIED,
     OR_UNKNOWN,
     Play,
@@ -106,21 +105,24 @@ def durable(faults: Faults) -> AbstractAsyncContextManager[None]:
     return faults.variable("innodb_flush_log_at_trx_commit", 1)
 
 
-async def _full_house(scene: Scene, row: Row) -> None:
-    """One client warms one connection up; then the house is full, and many clients come."""
-    async with scene.program(row.settings) as program:
-        async with scene.load(program, clients=1), scene.faults.full_house():
-            with scene.outage():
-                async with scene.load(program, clients=8):
-                    await asyncio.sleep(AFTER)
-        async with scene.load(program):
-            pass
-        await scene.count_leaks(program)
+def no_more(limit: Callable[[Faults], AbstractAsyncContextManager[None]]) -> Play:
+    """One client warms one connection up; then there is a *limit*, and many clients come."""
+
+    async def play(scene: Scene, row: Row) -> None:
+        async with scene.program(row.settings) as program:
+            async with scene.load(program, clients=1), limit(scene.faults):
+                with scene.outage():
+                    async with scene.load(program, clients=8):
+                        await asyncio.sleep(AFTER)
+            async with scene.load(program):
+                pass
+            await scene.count_leaks(program)
+
+    return play
 
 
 LOST_COMMIT: Promise = {**ALL_OK, Kind.T: OR_UNKNOWN}
 LOCKS: Promise = {**ALL_OK, Kind.W: OR_DENIED}
-FULL: Promise = dict.fromkeys(Kind, OK)
 
 ROWS = (
     Row(number="4a", title="server restarted", play=under_load(Faults.restart), promise=HELD),
@@ -166,6 +168,7 @@ ROWS = (
         promise=LOCKS,
         server=impatient_locks,
     ),
-    Row(number="9", title="too many connections", play=_full_house, promise=FULL),
+    Row(number="9a", title="too many connections (1040)", play=no_more(Faults.full_house)),
+    Row(number="9b", title="the user's limit is reached (1226)", play=no_more(Faults.user_limit)),
     Row(number="10a", title="server read-only for 1.5 s", play=under_load(_read_only)),
 )
