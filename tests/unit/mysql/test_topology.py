@@ -58,3 +58,17 @@ def test_preferred_endpoint_is_looked_for_now_and_then() -> None:
 def test_single_endpoint_is_taken_as_it_is() -> None:
     assert Topology((ONE,)).is_single
     assert not Topology((ONE, TWO)).is_single
+
+
+def test_equals_are_used_in_turn_and_none_is_returned_to() -> None:
+    topology = Topology((ONE, TWO), in_turn=True)
+    assert [topology.order(0.0)[0] for _ in range(3)] == [ONE, TWO, ONE]
+    topology.succeeded(TWO, 0.0)
+    assert not topology.preferred_due(1e9)
+
+
+def test_failed_endpoint_is_down_until_its_pause_is_over() -> None:
+    topology = Topology((ONE, TWO))
+    topology.failed(ONE, 0.0)
+    assert [topology.is_down(ONE, at) for at in (0.0, PAUSE_FIRST)] == [True, False]
+    assert not topology.is_down(TWO, 0.0)
