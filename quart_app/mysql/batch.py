@@ -109,8 +109,7 @@ class Lookup:
 
     def _lose_patience(self) -> None:
         self._impatience = None
-        if self._queue:
-            self._begin_flight()
+        self._begin_flight()
         if self._queue:  # more than one statement takes, and the lanes may hang: no end is in sight
             loop = asyncio.get_running_loop()
             self._impatience = loop.call_later(PATIENCE, self._lose_patience)

@@ -27,7 +27,7 @@ class Housekeeper:
 
     def __init__(self, pool: "Pool") -> None:
         self._pool = pool
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]  # from start() on
         self.leaks = 0
 
     def start(self) -> None:
@@ -35,9 +35,8 @@ class Housekeeper:
         self._task = self._pool.spawn(self._run(), "housekeeper")
 
     def stop(self) -> None:
-        """End. Waits for nothing: there is no I/O in this task."""
-        if self._task is not None:
-            self._task.cancel()
+        """End, once started. Waits for nothing: there is no I/O in this task."""
+        self._task.cancel()
 
     async def _run(self) -> None:
         time = self._pool.time

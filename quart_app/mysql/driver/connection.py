@@ -240,10 +240,10 @@ class Connection(Wire):
                 raise ReplyError("an error without a number")
             self._note_refusal(int.from_bytes(reply.error[1:3], "little"))
             MysqlPacket(reply.error, self._encoding).raise_for_error()
-        if reply.status is not None:
-            self.server_status = reply.status
-            if reply.is_ok:
-                self._note_ok(reply.status)
+        assert reply.status is not None  # an answer that is complete has one, or an error
+        self.server_status = reply.status
+        if reply.is_ok:
+            self._note_ok(reply.status)
 
     def _column(self, definition: bytes) -> Column:
         """Name and converter of a column; the same query sends the same bytes every time."""
@@ -357,8 +357,7 @@ class _Result(MySQLResult):  # type: ignore[misc] # aiomysql is untyped
         self.warning_count = eof.warning_count
         self.has_next = eof.has_next
         self.server_status = eof.server_status
-        if self.connection is not None:
-            self.connection.server_status = eof.server_status
+        self.connection.server_status = eof.server_status  # let go only after the last packet
         return True
 
 

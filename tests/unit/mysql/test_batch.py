@@ -305,3 +305,78 @@ def test_latest_deadline_is_none_if_one_caller_has_none() -> None:
         assert batch._latest([one, two, batch.Call((), loop.create_future())]) is None
 
     asyncio.run(check())
+
+
+async def test_calls_that_were_taken_back_at_once_are_not_asked() -> None:
+    table = Table()
+    lookup = await _known(table)
+    tasks = [asyncio.create_task(lookup(key)) for key in range(2)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(1)
+    assert table.statements == []
+
+
+async def test_joined_statement_that_was_too_slow_is_not_asked_again_one_by_one() -> None:
+    table = Table()
+    lookup = await _known(table)
+    table.unforeseen = QueryTimeout("late")
+    answers = await asyncio.gather(lookup(1), lookup(2), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [QueryTimeout, QueryTimeout]
+    assert table.statements == [[1, 2]]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+async def test_caller_who_left_while_all_were_asked_for_is_not_answered(lost: int) -> None:
+    table = Table(delay=1.0)
+    lookup = await _known(table)
+    table.lost = lost
+    left, stays = (asyncio.create_task(lookup(key)) for key in (1, 2))
+    await asyncio.sleep(0.5)
+    left.cancel()
+    answers = await asyncio.gather(left, stays, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert isinstance(answers[1], ConnectionLost) if lost else answers[1] == [(2,)]
+    assert table.statements == [[1, 2]]
+
+
+@pytest.mark.parametrize("key", [1, BAD])
+async def test_caller_who_left_while_asked_for_alone_is_not_answered(key: object) -> None:
+    lookup = Lookup(Table(delay=1.0), SQL)
+    left, stays = asyncio.create_task(lookup(key)), asyncio.create_task(lookup(2))
+    await asyncio.sleep(0.5)
+    left.cancel()
+    answers = await asyncio.gather(left, stays, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert answers[1] == [(2,)]
+
+
+async def test_caller_who_left_before_his_turn_is_not_asked_for() -> None:
+    table = Table(delay=1.0)
+    lookup = Lookup(table, SQL)
+    stays, left = (asyncio.create_task(lookup(key)) for key in (1, 2))
+    await asyncio.sleep(0.5)
+    left.cancel()
+    assert await stays == [(1,)]
+    await asyncio.sleep(5)
+    assert left.cancelled()
+    assert table.statements == [[1]]
+
+
+async def test_flight_that_is_cancelled_leaves_nobody_waiting() -> None:
+    lookup = await _known(Table(delay=1.0))
+    calls = [asyncio.create_task(lookup(key)) for key in range(2)]
+    await asyncio.sleep(0.5)
+    for flight in lookup._flights:
+        flight.cancel()
+    await asyncio.wait(calls, timeout=0.1)
+    assert all(call.cancelled() for call in calls)
+
+
+async def test_answer_that_came_with_the_deadline_stands() -> None:
+    call = batch.Call((), asyncio.get_running_loop().create_future())
+    call.future.set_result([(1,)])
+    batch._expire(call)
+    assert call.future.result() == [(1,)]
