@@ -1,15 +1,17 @@
 """Making connections to one of several servers, and ending statements on the right one."""
 
 import asyncio
+import ssl
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from pymysql.err import ProgrammingError
 
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
-from quart_app.mysql.connector import MySQLDriver, tls_context, why_not_writable
+from quart_app.mysql.connector import MySQLDriver, renamed, tls_context, why_not_writable
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import ConnectError, DatabaseError, TLSRequired
+from quart_app.mysql.errors import ConnectError, DatabaseError, QueryError, TLSRequired
 from tests.support import wire
 from tests.support.server import (
     Reaction,
@@ -381,3 +383,21 @@ async def test_whatever_a_source_of_passwords_raises_is_a_connect_error() -> Non
 
     with pytest.raises(ConnectError, match="LookupError"):
         await driver_of(password=password).connect()
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "errno"),
+    [
+        (ssl.SSLError("wrong"), TLSRequired, None),
+        (QueryError("no", errno=1064, sqlstate="42000"), ConnectError, 1064),
+        (ConnectionRefusedError(), ConnectError, 2003),
+        (ProgrammingError("no placeholder"), ConnectError, None),
+        (KeyError("odd"), ConnectError, None),
+    ],
+)
+def test_whatever_a_connect_raises_is_renamed(
+    raised: Exception, kind: type[ConnectError], errno: int | None
+) -> None:
+    error = renamed(raised)
+    assert type(error) is kind
+    assert error.errno == errno

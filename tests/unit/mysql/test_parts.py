@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from quart_app.mysql import leaks, lifetime
 from quart_app.mysql.config import ConnectConfig, PoolConfig
 from quart_app.mysql.connector import MySQLDriver
-from quart_app.mysql.driver import Condition
+from quart_app.mysql.driver import Condition, Connection
 from quart_app.mysql.errors import ConnectError, PoolClosed
 from quart_app.mysql.gate import IDLE_PAUSE_MAX, PROBE_PAUSE, REFUSED_PAUSE_MAX, ConnectGate
 from quart_app.mysql.pool import Pool
 from quart_app.mysql.slot import MOVES, Slot, SlotState
 from quart_app.mysql.sockets import set_keepalive
-from quart_app.mysql.waiters import Waiters, wait
+from quart_app.mysql.waiters import Waiters, _expire, wait
 from tests.support.fake import HANG, FakeDriver, slow
-from tests.support.pools import borrow, open_pool
+from tests.support.pools import borrow, make_pool, open_pool
 
 
 def now() -> float:
@@ -354,3 +354,47 @@ async def test_wait_that_is_over_before_the_failure_comes_is_left_alone() -> Non
 def test_connect_error_carries_when_to_try_again() -> None:
     assert ConnectError("x").retry_after == 1.0
     assert ConnectError("x", retry_after=7).retry_after == 7
+
+
+async def test_waiter_that_was_served_in_time_stays_served() -> None:
+    waiters, slot = Waiters(), Slot(0)
+    waiter = waiters.join(first=False)
+    waiters.hand(slot)
+    _expire(waiter)
+    assert waiter.result() is slot
+
+
+async def test_block_that_is_left_twice_gives_back_once() -> None:
+    async with open_pool(FakeDriver()) as pool:
+        block = pool.acquire()
+        await block.__aenter__()
+        for _ in range(2):
+            await block.__aexit__(None, None, None)
+        assert pool.stats().released == 1
+
+
+async def test_open_pool_is_a_block_too() -> None:
+    async with open_pool(FakeDriver()) as pool:
+        async with pool as entered:
+            assert entered is pool
+        assert pool.closed
+
+
+async def test_connect_that_fails_as_the_pool_closes_is_told_to_nobody_again() -> None:
+    class Stubborn(FakeDriver):
+        async def connect(self) -> Connection:
+            try:
+                return await super().connect()
+            except asyncio.CancelledError:
+                raise ConnectError("cannot connect", errno=2003) from None
+
+    driver = Stubborn()
+    driver.connect_always = slow(1.0)
+    pool = make_pool(driver, minsize=1)
+    await pool.open()
+    waiting = asyncio.create_task(pool.wait())
+    await asyncio.sleep(0.5)
+    pool.close()
+    await pool.wait_closed()
+    with pytest.raises(PoolClosed):
+        await waiting

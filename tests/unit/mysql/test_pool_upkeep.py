@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import AccessDenied, PoolTimeout
+from quart_app.mysql.errors import AccessDenied, ConnectionLost, PoolTimeout
 from quart_app.mysql.observer import Observer
 from quart_app.mysql.pool import Pool
 from tests.support.fake import HANG, FakeDriver, fail, refused, slow
@@ -115,6 +115,20 @@ async def test_impatient_caller_takes_no_other_connection_for_dead() -> None:
         with pytest.raises(PoolTimeout):
             await pool.acquire(timeout=0.05)
         assert sum(connection.closed for connection in connections) == 1
+
+
+async def test_dead_connection_costs_an_impatient_caller_only_that_one() -> None:
+    driver = FakeDriver()
+    async with open_pool(driver, maxsize=3, keepalive=0, probe_timeout=0.5) as pool:
+        connections = [await borrow(pool) for _ in range(3)]
+        for connection in connections:
+            pool.release(connection)
+        connections[-1].probes.append(fail(ConnectionLost("gone", sent=True), delay=0.1))
+        await asyncio.sleep(30)
+        connection = await borrow(pool, timeout=0.4)
+        assert [each.closed for each in connections] == [False, False, True]
+        assert connection in connections
+        pool.release(connection)
 
 
 # -- ping at checkout ------------------------------------------------------------------------------

@@ -6,11 +6,12 @@ import pytest
 
 from quart_app.mysql import deadline
 from quart_app.mysql.classify import Evict, Intent, Phase
-from quart_app.mysql.errors import CommitUnknown, ConnectionLost
+from quart_app.mysql.errors import CommitUnknown, ConnectionLost, ReadOnlyServer
 from quart_app.mysql.retry import Attempts, evict
 from tests.unit.mysql.scripted import POLICY, Scene, scene
 
 LOST = ConnectionLost("", sent=True, errno=2013)
+DEMOTED = ReadOnlyServer("", errno=1290)
 
 
 def now() -> float:
@@ -62,3 +63,15 @@ async def test_a_pool_can_be_replaced_without_a_connection_at_hand() -> None:
         assert play.session.pool.stats().generation == 1
         evict(play.session.pool, None, Evict.NOTHING, LOST)
         assert play.session.pool.stats().generation == 1
+
+
+async def test_trouble_from_before_the_pool_was_replaced_replaces_it_no_more() -> None:
+    async with scene() as play:
+        pool = play.session.pool
+        attempts = _attempts(play)
+        pool.invalidate("replaced")
+        verdict = attempts.failed(DEMOTED, Phase.STATEMENT)
+        assert verdict.evict is Evict.POOL
+        assert pool.stats().generation == 1
+        attempts.failed(DEMOTED, Phase.STATEMENT)
+        assert pool.stats().generation == 2

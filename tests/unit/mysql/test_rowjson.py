@@ -95,6 +95,9 @@ UNPLANNED = {
     "SELECT a FROM t FOR UPDATE": ("a",),
     "SHOW TABLES": ("a",),
     "SELECT 1": ("a",),
+    "SELECT a, b FROM t": ("a",),
+    "SELECT a) FROM (t": ("a",),
+    "SELECT (a FROM t": ("a",),
 }
 
 
@@ -119,3 +122,9 @@ def test_column_under_its_own_name_may_be_ordered_by() -> None:
 def test_number_in_a_limit_is_no_position() -> None:
     sql = "SELECT a FROM t ORDER BY a LIMIT 10"
     assert rowjson.plan(sql, ("a",), (INT,)) is not None
+
+
+def test_text_and_numbers_of_different_names_are_accepted() -> None:
+    columns, kinds = ("id", "name"), (INT, TEXT)
+    rowjson.check(columns, kinds)
+    assert rowjson.from_text(columns, kinds, [("1", "x")]) == ['{"id":1,"name":"x"}']

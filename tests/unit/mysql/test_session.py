@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from quart_app.mysql import deadline
+from quart_app.mysql import deadline, session
 from quart_app.mysql.errors import (
     ConnectionLost,
     IntegrityError,
@@ -330,3 +330,37 @@ async def test_many_rows_are_all_sent_again_after_a_loss() -> None:
         await play.session.execute_many("INSERT INTO t VALUES (%s)", [(1,), (2,)])
         assert play.work.count("COMMIT") == 1
         assert play.work.count("BEGIN") == 2
+
+
+def objects(*texts: str) -> Reaction:
+    return answer_rows(("o",), [(text,) for text in texts])
+
+
+async def test_rows_as_json_are_one_array_or_its_members() -> None:
+    async with scene() as play:
+        play.server.react("SELECT a", answer_rows(("a",), [(1,), (2,)]))
+        play.server.react("SELECT JSON_OBJECT", objects('{"a": 1}', '{"a": 2}'))
+        assert await play.session.fetch_json("SELECT a FROM t") == b'[{"a":1},{"a":2}]'
+        members = await play.session.fetch_json_rows("SELECT a FROM t")
+        assert members == ['{"a": 1}', '{"a": 2}']
+        assert play.work[-1] == "SELECT JSON_OBJECT('a', a) FROM t"
+
+
+async def test_lookup_is_the_same_object_for_the_same_statement() -> None:
+    async with scene() as play:
+        play.server.react("SELECT a", answer_rows(("a",), [(7,)]))
+        lookup = play.session.lookup("SELECT a FROM t WHERE b = %s")
+        assert play.session.lookup("SELECT a FROM t WHERE b = %s") is lookup
+        assert await lookup.first(1) == (7,)
+        async with play.session.connection():
+            assert await lookup.first(2) == (7,)
+        assert play.work == ["SELECT a FROM t WHERE b = 1", "SELECT a FROM t WHERE b = 2"]
+
+
+async def test_number_of_lookups_that_are_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "MAX_LOOKUPS", 1)
+    async with scene() as play:
+        first, second = "SELECT a FROM t WHERE b = %s", "SELECT c FROM t WHERE d = %s"
+        kept = play.session.lookup(first)
+        assert play.session.lookup(second) is not play.session.lookup(second)
+        assert play.session.lookup(first) is kept
