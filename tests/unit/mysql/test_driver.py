@@ -3,17 +3,22 @@
 import asyncio
 import datetime as dt
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
+import aiomysql
 import pytest
+from aiomysql import SSCursor
+from pymysql.constants import CLIENT
 from pymysql.err import InterfaceError, InternalError, OperationalError
 
 from quart_app.mysql import deadline
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
 from quart_app.mysql.connector import MySQLDriver
 from quart_app.mysql.driver import Condition, Connection, connect
+from quart_app.mysql.driver import wire as driver_wire
 from quart_app.mysql.errors import (
     AccessDenied,
     ConnectError,
@@ -671,8 +676,6 @@ async def test_status_of_eof_packets_is_kept(
 async def test_status_of_eof_packets_is_kept_by_cursors(
     server: ScriptedServer, connection: Connection, way: str
 ) -> None:
-    import aiomysql  # noqa: PLC0415  # only to name its cursors
-
     server.react("SELECT a FROM t", answer_rows(("a",), [(1,)], status=wire.IN_TRANSACTION))
     kind = aiomysql.Cursor if way == "buffered" else aiomysql.SSCursor
     async with connection.cursor(kind) as cursor:
@@ -1048,3 +1051,131 @@ async def test_values_can_be_had_as_the_server_wrote_them(
         ),
     )
     assert (await connection.run("SELECT v", text=True)).rows == [("1.50", b"\xff")]
+
+
+async def test_statement_may_be_bytes(server: ScriptedServer, connection: Connection) -> None:
+    await connection.query(b"SELECT 'caf\xc3\xa9'")
+    assert server.statements[-1] == "SELECT 'café'"
+
+
+async def test_statement_after_an_unread_result_reads_that_to_its_end(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    server.react("SELECT many", answer_rows(("a",), [(n,) for n in range(100)]))
+    cursor = await connection.cursor(SSCursor)
+    await cursor.execute("SELECT many")
+    with pytest.warns(UserWarning, match="incomplete"):
+        await connection.query("SELECT 7")
+    assert connection._result.rows == ((7,),)
+
+
+async def test_error_amid_streamed_rows_ends_the_stream(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    payloads = [*wire.result([("a", wire.kind_of(1))], [(1,)])[:-1], wire.error(3024)]
+    server.react("SELECT many", answer(*payloads))
+    cursor = await connection.cursor(SSCursor)
+    await cursor.execute("SELECT many")
+    assert await cursor.fetchone() == (1,)
+    with pytest.raises(OperationalError):
+        await cursor.fetchone()
+    assert (await connection.run("SELECT 7")).rows == [(7,)]
+
+
+async def test_long_cells_reach_cursors_whole(
+    server: ScriptedServer, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_wire, "MAX_FRAGMENT_BYTES", 100)
+    fragments: list[bytes] = []
+    for payload in wire.result([("a", 253)], [("x" * 197,)]):
+        fragments += [payload[at : at + 100] for at in range(0, len(payload) + 1, 100)]
+    server.react("SELECT long", answer(*fragments))
+    cursor = await connection.cursor()
+    await cursor.execute("SELECT long")
+    assert await cursor.fetchall() == (("x" * 197,),)
+
+
+async def test_reset_leaves_autocommit_to_the_server_if_it_was_left_to_it(
+    server: ScriptedServer,
+) -> None:
+    connection = await driver_of(autocommit=None).connect()
+    await connection.reset()
+    assert "COM_RESET_CONNECTION" in server.commands
+    assert not [sql for sql in server.statements if "AUTOCOMMIT" in sql.upper()]
+    connection.abort()
+
+
+# -- TLS: what of it needs no certificate ----------------------------------------------------------
+
+
+def frozen(connection: Connection) -> MemoryTransport:
+    """Its transport waits for a goodbye that never comes, as TLS does, until it is aborted."""
+    transport: Any = connection._writer.transport
+    transport.close = lambda: None
+    transport.abort = partial(MemoryTransport.close, transport)
+    connection._secure = True
+    assert isinstance(transport, MemoryTransport)
+    return transport
+
+
+async def test_frozen_peer_of_a_quit_is_left_after_a_second(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    transport, began = frozen(connection), now()
+    connection.quit()
+    assert not transport.is_closing()
+    await connection.wait_gone(5)
+    assert (connection.gone, now() - began) == (True, 1)
+    assert server.commands[-1] == "COM_QUIT"
+
+
+async def test_frozen_peer_is_waited_for_no_longer_than_told(connection: Connection) -> None:
+    transport, began = frozen(connection), now()
+    connection.close()
+    await connection.wait_gone(0.5)
+    assert (connection.gone, now() - began) == (True, 0.5)
+    assert transport.is_closing()
+
+
+@pytest.fixture(name="upgrade")
+def _upgrade(connection: Connection) -> Iterator[tuple[Connection, socket.socket]]:
+    """A connection about to change to TLS on a real socket, and the peer's end of that."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    transport: Any = connection._writer.transport
+    transport._extra["socket"] = ours
+    connection._ssl_context = object()
+    connection.server_capabilities |= CLIENT.SSL
+    with ours, theirs:
+        yield connection, theirs
+
+
+async def test_socket_is_shut_when_the_change_to_tls_is_cancelled(
+    upgrade: tuple[Connection, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def for_ever(_: aiomysql.Connection) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(aiomysql.Connection, "_request_authentication", for_ever)
+    connection, theirs = upgrade
+    task = asyncio.create_task(connection._request_authentication())
+    await asyncio.sleep(1)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert theirs.recv(1) == b""
+
+
+async def test_socket_stays_open_after_the_change_to_tls(
+    upgrade: tuple[Connection, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(_: aiomysql.Connection) -> None: ...
+
+    monkeypatch.setattr(aiomysql.Connection, "_request_authentication", at_once)
+    connection, theirs = upgrade
+    await connection._request_authentication()
+    assert connection._left is connection._writer
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1)

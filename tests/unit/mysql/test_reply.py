@@ -115,3 +115,9 @@ def test_packet_out_of_turn_keeps_its_words_only_with_number_zero() -> None:
         with pytest.raises(OutOfTurnError) as caught:
             read(wire.packet(sequence, wire.error(4031)))
         assert caught.value.payload == words
+
+
+@pytest.mark.parametrize("payload", [b"", b"\0\0\0", b"\0\0\0\2", b"\0\xfc\1", b"\0\xff", b"\xfb"])
+def test_answer_that_is_cut_off_or_no_answer_is_refused(payload: bytes) -> None:
+    with pytest.raises(ReplyError):
+        read(numbered([payload]))
