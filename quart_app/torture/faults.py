@@ -21,6 +21,7 @@ NO_SUCH_THREAD = 1094
 # MariaDB's least; MySQL would go lower.
 LEAST_MAX_CONNECTIONS = 10
 MOST_FILLERS = 200
+GOODBYE = 1.0
 
 
 class Breakable(Protocol):
@@ -195,7 +196,7 @@ class Faults:
         try:
             yield connection
         finally:
-            connection.quit()
+            await _leave(connection)
 
     async def _kill(self, sql: str) -> int:
         killed = 0
@@ -217,7 +218,7 @@ class Faults:
                 connection = await driver.connect()
             except TooManyConnections:
                 return
-            stack.callback(connection.quit)
+            stack.push_async_callback(_leave, connection)
         raise RuntimeError("the server takes any number of connections")
 
     @contextlib.asynccontextmanager
@@ -228,3 +229,9 @@ class Faults:
         finally:
             self.proxy.end_silent()
             await self.proxy.switch(Mode.PASS)
+
+
+async def _leave(connection: Connection) -> None:
+    """Say goodbye, and wait for the socket to be gone: the loop may end at once."""
+    connection.quit()
+    await connection.wait_gone(GOODBYE)

@@ -145,6 +145,7 @@ class Node:
                     rows = (await connection.run(statement)).rows
             finally:
                 connection.quit()
+                await connection.wait_gone(1.0)
         return rows
 
     def wait_until_synced(self) -> None:

@@ -24,8 +24,8 @@ from quart_app.torture.scene import Bench
 from tests.e2e.program import COMMAND
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
-# One of each sort: at rest, killed under load, silent, in doubt, full, read-only, ended.
-ROWS = ("2", "4b", "5", "7", "9a", "10a", "15")
+# One of each sort: at rest, killed under load, silent, in doubt, full, read-only, abandoned.
+ROWS = ("2", "4b", "5", "7", "9a", "10a", "14")
 
 
 @pytest.fixture(name="bench")
