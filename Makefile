@@ -10,7 +10,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && command -v "$$p" && break; done)
 
-.PHONY: help serve test lint types check lock bench bench-quick bench-engine audit sbom docs reference clean clean-data runtime dev
+.PHONY: help serve test coverage lint types check lock bench bench-quick bench-engine audit sbom docs reference clean clean-data runtime dev
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -31,6 +31,10 @@ lint: dev  ## style, formatting and who may import whom
 
 types: dev  ## mypy --strict
 	@$(BIN)/mypy
+
+coverage: dev  ## the engine's branches that unit tests take, without a server: all of them
+	@$(BIN)/python -m pytest tests/unit/mysql tests/fuzz -m "not mysql" -q -p no:randomly --cov=quart_app/mysql \
+		--cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100 $(ARGS)
 
 check: lint types test  ## all of the above
 
