@@ -29,6 +29,8 @@ from hypercorn.utils import wrap_app
 LINGER = 0.2
 # A connection that was taken in gets this long to say what it wants.
 PATIENCE = 0.25
+# The app closes when no request has been under way for as long.
+QUIET = 0.1
 
 
 class Latecomers:
@@ -45,7 +47,7 @@ class Latecomers:
         self._context = WorkerContext(None)
         self._listeners = [socket.socket(fileno=os.dup(number)) for number in numbers]
         self._tasks: set[asyncio.Task[None]] = set()
-        self._in_flight = 0
+        self._in_flight = self._began = 0
         self._taking_in: asyncio.Task[None] | None = None
 
     async def __call__(
@@ -56,6 +58,7 @@ class Latecomers:
             await self._app(scope, self._held_back(receive), send)
             return
         self._in_flight += 1
+        self._began += 1
         try:
             await self._app(scope, receive, send)
         finally:
@@ -90,8 +93,16 @@ class Latecomers:
                 await self._context.terminated.set()  # ends those without a request
                 while self._tasks:
                     await asyncio.wait(self._tasks)
-                while self._in_flight:  # noqa: ASYNC110 # for a moment, at the end of a process
-                    await asyncio.sleep(0.01)
+                await self._quiet()
+
+    async def _quiet(self) -> None:
+        """Wait until nothing has been answered for a moment: a request may be just being read."""
+        since = self._began
+        while True:
+            await asyncio.sleep(QUIET)
+            if not self._in_flight and self._began == since:
+                return
+            since = self._began
 
     async def _take_in(self) -> None:
         loop = asyncio.get_running_loop()

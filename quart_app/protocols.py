@@ -17,11 +17,15 @@ grows with their square: two hundred are allowed. What Hypercorn did not foresee
 is not ASCII, filled the log with tracebacks: now it is one line.
 """
 
+import asyncio
+import contextlib
 import logging
 
 import h11
+import hypercorn.asyncio.run
 import hypercorn.protocol
 from h2.events import RequestReceived
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
@@ -32,6 +36,9 @@ from hypercorn.protocol.ws_stream import WSStream
 
 # A client may have as many streams under way as Hypercorn's limit says, and as many just reset.
 RESET_FACTOR = 2
+# When the process ends, a connection without a request gets this long to make one: it may be on its
+# way, on a connection that was accepted, or kept, a moment ago.
+LAST_WORDS = 0.1
 log = logging.getLogger("quart_app.server")
 
 
@@ -39,6 +46,18 @@ def mend() -> None:
     """Have Hypercorn use these in this process."""
     hypercorn.protocol.H11Protocol = MendedH11Protocol  # type: ignore[attr-defined] # no option for it
     hypercorn.protocol.H2Protocol = MendedH2Protocol  # type: ignore[attr-defined] # as above
+    hypercorn.asyncio.run.TCPServer = MendedTCPServer  # type: ignore[attr-defined] # as above
+
+
+class MendedTCPServer(TCPServer):
+    """One connection; at the end it is not hung up on before it could say why it came."""
+
+    async def _idle_timeout(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.keep_alive_timeout):
+                await self.context.terminated.wait()
+                await asyncio.sleep(LAST_WORDS)
+        await asyncio.shield(self._initiate_server_close())
 
 
 class UnwantedError(Exception):
