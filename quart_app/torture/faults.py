@@ -22,6 +22,8 @@ NO_SUCH_THREAD = 1094
 LEAST_MAX_CONNECTIONS = 10
 MOST_FILLERS = 200
 GOODBYE = 1.0
+# A user's connections, but for the one that asks.
+_OTHERS = "FROM information_schema.processlist WHERE user = %s AND id <> CONNECTION_ID()"
 
 
 class Breakable(Protocol):
@@ -71,17 +73,15 @@ class Faults:
 
     async def kill_idle(self) -> int:
         """Kill the app user's connections that do nothing now; tell how many."""
-        return await self._kill(
-            "SELECT id FROM information_schema.processlist WHERE user = %s AND command = 'Sleep'"
-        )
+        return await self._kill(f"SELECT id {_OTHERS} AND command = 'Sleep'")
 
     async def kill_all(self) -> int:
         """Kill all of the app user's connections, also in the middle of a statement."""
-        return await self._kill("SELECT id FROM information_schema.processlist WHERE user = %s")
+        return await self._kill(f"SELECT id {_OTHERS}")
 
     async def connections(self) -> int:
         """Count the app user's connections, as the server sees them."""
-        sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = %s"
+        sql = f"SELECT COUNT(*) {_OTHERS}"
         async with self.admin() as connection:
             return int((await connection.run(sql, (self.user,))).rows[0][0])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from quart_app.database_url import parse_database_url
 from quart_app.local_server import LocalServer
 from quart_app.torture.errors import CannotHave
 from quart_app.torture.faults import Breakable
@@ -43,10 +44,18 @@ def stand(wanted: Wanted, folder: Path) -> Iterator[Stand]:
         with _cluster(folder / "cluster") as members:
             yield Stand(servers=members.nodes, url=members.url)
     elif wanted.url is not None:
+        _check(wanted.url)
         yield Stand(servers=[Given(wanted.url)], url=wanted.url)
     else:
         with container() if wanted.docker else private(folder) as server:
             yield Stand(servers=[server], url=server.url)
+
+
+def _check(url: str) -> None:
+    try:
+        parse_database_url(url)
+    except ValueError as error:
+        raise CannotHave(f"--url {error}") from None
 
 
 def _cluster(folder: Path) -> Cluster:
