@@ -24,6 +24,9 @@ LANES = 2
 # A call that waits longer than this for a slow statement to come back gets a lane of its own.
 PATIENCE = 0.02
 
+# A statement's own error, which says more, comes at the deadline; what has none by then ends here.
+HEAD_START = 0.05
+
 Row = tuple[Any, ...]
 Arguments = tuple[object, ...]
 
@@ -97,7 +100,7 @@ class Lookup:
             self._impatience = loop.call_later(PATIENCE, self._lose_patience)
         if call.until is None:
             return await call.future
-        timer = loop.call_at(call.until, _expire, call)
+        timer = loop.call_at(call.until + HEAD_START, _expire, call)
         try:
             return await call.future
         finally:

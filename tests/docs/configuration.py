@@ -77,7 +77,8 @@ def engine_configuration() -> str:
 
 def command_line() -> str:
     """Write the page of the commands: what ``--help`` prints."""
-    context = click.Context(main, info_name="quart-app", terminal_width=WIDTH)
+    settings = dict(main.context_settings, terminal_width=WIDTH)
+    context = click.Context(main, info_name="quart-app", **settings)
     parts = [block(main.get_help(context))]
     for name in sorted(main.commands):
         command = main.commands[name]

@@ -10,8 +10,10 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from quart_app.database_url import parse_database_url
+from quart_app.extension import QuartMySQL
 from quart_app.http import idempotency
 from quart_app.migrations import migrate
+from quart_app.mysql.pool import Pool
 from quart_app.mysql.session import Session
 from quart_app.testing.servers import Server
 from quart_app.torture.cuts import Cut, Direction, Plan
@@ -58,6 +60,11 @@ class Play:
 
     async def rows(self) -> int:
         return int(await self.direct.fetch_val("SELECT COUNT(*) FROM attempt"))
+
+    @property
+    def pool(self) -> Pool:
+        session: QuartMySQL = self.client.app.extensions["QUART_MYSQL"]
+        return session.pool
 
     async def summary(self) -> int:
         return int(await self.direct.fetch_val("SELECT SUM(attempts) FROM chapter_summary") or 0)
@@ -189,8 +196,9 @@ async def test_an_outcome_that_cannot_be_found_out_in_time_is_said_to_be_unknown
     play.proxy.lose_answers(b"COMMIT", Cut.RST)
     posting = asyncio.create_task(play.post(key))
     while not play.proxy.struck:  # noqa: ASYNC110 # the proxy tells nobody
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)  # before the app can have another connection
     await play.proxy.switch(Mode.REFUSE)
+    play.pool.drain()
     status, answer, _ = await posting
     assert status == 503
     assert b"outcome-unknown" in answer

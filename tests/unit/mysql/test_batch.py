@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quart_app.mysql import batch, deadline
-from quart_app.mysql.batch import LANES, MAX_BATCH, PATIENCE, Lookup
+from quart_app.mysql.batch import HEAD_START, LANES, MAX_BATCH, PATIENCE, Lookup
 from quart_app.mysql.driver import Result
 from quart_app.mysql.errors import ConnectionLost, QueryError, QueryTimeout
 from quart_app.mysql.reply import Kind
@@ -205,7 +205,7 @@ async def test_caller_is_told_at_its_own_deadline() -> None:
     began = asyncio.get_running_loop().time()
     with deadline.within(0.5), pytest.raises(QueryTimeout):
         await lookup(2)
-    assert asyncio.get_running_loop().time() == began + 0.5
+    assert asyncio.get_running_loop().time() == began + 0.5 + HEAD_START
     patient.cancel()
     await asyncio.gather(patient, return_exceptions=True)
 
