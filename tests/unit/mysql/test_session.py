@@ -364,3 +364,14 @@ async def test_number_of_lookups_that_are_kept_is_bounded(monkeypatch: pytest.Mo
         kept = play.session.lookup(first)
         assert play.session.lookup(second) is not play.session.lookup(second)
         assert play.session.lookup(first) is kept
+
+
+async def test_lookups_are_remembered_by_their_text_up_to_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("quart_app.mysql.session.MAX_LOOKUPS", 1)
+    async with scene() as play:
+        first = play.session.lookup("SELECT a FROM t WHERE b = %s")
+        assert play.session.lookup("SELECT a FROM t WHERE b = %s") is first
+        second = play.session.lookup("SELECT b FROM t WHERE b = %s")
+        assert play.session.lookup("SELECT b FROM t WHERE b = %s") is not second
