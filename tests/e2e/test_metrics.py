@@ -39,6 +39,7 @@ def test_page_tells_of_all_workers(seeded_url: str, tmp_path: Path, workers: int
                 break
         assert found["mysql_pool_connections_max"] == 10 * workers
         assert found["mysql_pool_ready"] == workers
+        assert found["http_request_duration_seconds_count"] > REQUESTS
         program.terminate()
         assert program.wait() == 0
     assert list(tmp_path.glob("quart-app-metrics-*")) == []
