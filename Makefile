@@ -33,7 +33,7 @@ types: dev  ## mypy --strict
 	@$(BIN)/mypy
 
 coverage: dev  ## the engine's branches that unit tests take, without a server: all of them
-	@$(BIN)/python -m pytest tests/unit/mysql tests/fuzz -m "not mysql" -q -p no:randomly --cov=quart_app/mysql \
+	@$(BIN)/python -m pytest tests/unit/mysql tests/fuzz -m "not mysql" -q -p no:randomly --hypothesis-profile=ci --cov=quart_app/mysql \
 		--cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100 $(ARGS)
 
 check: lint types test  ## all of the above

@@ -121,3 +121,26 @@ def test_packet_out_of_turn_keeps_its_words_only_with_number_zero() -> None:
 def test_answer_that_is_cut_off_or_no_answer_is_refused(payload: bytes) -> None:
     with pytest.raises(ReplyError):
         read(numbered([payload]))
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (b"\1x", "too few columns"),
+        (b"\1x\1y\1z", "other columns than announced"),
+        (b"\1x\2y", "other columns than announced"),
+        (b"\1x\xff", "no length"),
+    ],
+)
+def test_row_of_another_shape_than_its_columns_is_refused(row: bytes, why: str) -> None:
+    payloads = wire.result([("a", 253), ("b", 253)], [("x", "y")])
+    payloads[-2] = row
+    with pytest.raises(ReplyError, match=why):
+        read(numbered(payloads))
+
+
+def test_rows_before_the_end_of_the_columns_are_refused() -> None:
+    payloads = wire.result([("a", 253)], [("x",)])
+    del payloads[2]
+    with pytest.raises(ReplyError, match="columns without an end"):
+        read(numbered(payloads))
