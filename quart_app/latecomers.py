@@ -13,7 +13,6 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.typing import (
@@ -25,12 +24,16 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import wrap_app
 
+from quart_app.protocols import MendedTCPServer
+
 # How long after the end of the drain delay connections are still taken in.
 LINGER = 0.2
 # A connection that was taken in gets this long to say what it wants.
 PATIENCE = 0.25
 # The app closes when no request has been under way for as long.
 QUIET = 0.1
+# The coroutine of each of Hypercorn's connections.
+CONNECTION = "worker_serve.<locals>._server_callback"
 
 
 class Latecomers:
@@ -91,8 +94,8 @@ class Latecomers:
                 if self._tasks:
                     await asyncio.wait(self._tasks, timeout=PATIENCE)
                 await self._context.terminated.set()  # ends those without a request
-                while self._tasks:
-                    await asyncio.wait(self._tasks)
+                while tasks := self._tasks | _connections():
+                    await asyncio.wait(tasks)
                 await self._quiet()
 
     async def _quiet(self) -> None:
@@ -130,5 +133,14 @@ class Latecomers:
         reader, writer = await asyncio.open_connection(sock=accepted)
         app = wrap_app(self, config.wsgi_max_body_size, "asgi")
         state: Any = {}
-        server = TCPServer(app, loop, config, self._context, state, reader, writer)
+        server = MendedTCPServer(app, loop, config, self._context, state, reader, writer)
         await server.run()
+
+
+def _connections() -> set[asyncio.Task[Any]]:
+    """Hypercorn's connections, also one accepted in its last turn: for that it does not wait."""
+    return {
+        task
+        for task in asyncio.all_tasks()
+        if getattr(task.get_coro(), "__qualname__", None) == CONNECTION
+    }

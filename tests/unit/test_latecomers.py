@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypercorn.asyncio import run as hypercorns
 from hypercorn.config import Config
 
-from quart_app.latecomers import LINGER, PATIENCE, Latecomers
+from quart_app.latecomers import CONNECTION, LINGER, PATIENCE, QUIET, Latecomers
 
 
 @pytest.fixture(name="listener")
@@ -96,3 +97,26 @@ async def test_client_that_says_nothing_holds_nobody_up(listener: socket.socket)
     assert app.closed
     assert not late._tasks
     silent.close()
+
+
+async def test_app_is_open_while_a_connection_of_hypercorns_is(listener: socket.socket) -> None:
+    app, answered = App(), asyncio.Event()
+
+    async def connection() -> None:
+        await answered.wait()
+
+    connection.__qualname__ = CONNECTION
+    task = asyncio.create_task(connection())
+    late = Latecomers(app, Config(), [listener.fileno()])
+    closing = asyncio.create_task(_close(late))
+    await asyncio.sleep(2 * QUIET)
+    assert not app.closed
+    answered.set()
+    await asyncio.gather(closing, task)
+    late.close()
+    assert app.closed
+
+
+def test_name_of_hypercorns_connections_is_still_the_same() -> None:
+    parts = [getattr(part, "co_name", "") for part in hypercorns.worker_serve.__code__.co_consts]
+    assert CONNECTION.rpartition(".")[2] in parts
