@@ -7,13 +7,14 @@ is not retried here, that is the pool's business; waiting for the pool to have c
 import asyncio
 import logging
 import random
+from typing import NoReturn
 
 from quart_app.mysql import deadline
 from quart_app.mysql.backoff import Uniform, full_jitter
 from quart_app.mysql.classify import Evict, Intent, Phase, Retry, Verdict, judge
 from quart_app.mysql.config import RetryPolicy
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import CommitUnknown, DatabaseError
+from quart_app.mysql.errors import CommitUnknown, DatabaseError, PoolTimeout, QueryTimeout
 from quart_app.mysql.pool import Pool
 
 log = logging.getLogger("quart_app.mysql")
@@ -37,6 +38,7 @@ class Attempts:
         "_phase",
         "_policy",
         "_pool",
+        "_telling",
         "_tries",
         "_uniform",
         "_until",
@@ -83,6 +85,8 @@ class Attempts:
         self.generation = self._pool.generation
         if not self._tries:
             self._first, self._failed_at = error, asyncio.get_running_loop().time()
+        if not self._tries or not _is_lack_of_time(error):
+            self._telling = error
         self._tries += 1
         self._error, self._phase, self._verdict = error, phase, verdict
         return verdict
@@ -97,12 +101,13 @@ class Attempts:
     async def again(self) -> None:
         """Wait until the next try may begin. Raises the error noted last if there is to be none.
 
-        Raises CommitUnknown instead where an earlier try may have worked and this one cannot tell.
+        If that one only says that the time was over, the one before it, with a note. Raises
+        CommitUnknown instead where an earlier try may have worked and this one cannot tell.
         """
         error, wait = self._error, self._wait()
         now = asyncio.get_running_loop().time()
         if self._verdict.retry is Retry.NEVER or now + wait >= self._until:
-            self._give_up(error)
+            self._give_up()
         self.unknown = self.unknown or self._verdict.unknown
         self._pool.observer.retried(
             phase=self._phase.value, attempt=self._tries + 1, waited=wait, error=error
@@ -118,7 +123,10 @@ class Attempts:
             self._tries, initial=policy.wait_initial, maximum=policy.wait_max, uniform=self._uniform
         )
 
-    def _give_up(self, error: DatabaseError) -> None:
+    def _give_up(self) -> NoReturn:
+        error = self._telling
+        if error is not self._error:
+            error.add_note(f"tried again, until: {self._error}")
         if not self.unknown or isinstance(error, CommitUnknown):
             raise error
         raise CommitUnknown(
@@ -141,6 +149,13 @@ def evict(pool: Pool, connection: Connection | None, what: Evict, error: Databas
 def name(error: DatabaseError) -> str:
     """Name *error* for a log line or a reason: its class and number, never its text."""
     return f"{type(error).__name__} {error.errno or ''}".rstrip()
+
+
+def _is_lack_of_time(error: DatabaseError) -> bool:
+    """Tell whether *error* says no more than that a try got no connection, or no time, for itself."""
+    if isinstance(error, QueryTimeout):
+        return not error.sent
+    return isinstance(error, PoolTimeout) and error.__cause__ is None
 
 
 def _deadline(timeout: float | None, default: float) -> float:
