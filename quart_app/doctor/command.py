@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import click
 
@@ -54,14 +55,12 @@ def doctor(*, replicas: int, json_: bool, probe_idle: bool, up_to: float, path_o
     ours = examination.ours_of(settings, replicas=replicas)
     servers, findings = asyncio.run(examination.examine(settings, ours))
     if not servers:
-        _print(findings, json_=json_)
-        sys.exit(CANNOT_CONNECT)
+        _end(findings, CANNOT_CONNECT, json_=json_)
     if probe_idle:
         with _progress(up_to) as progress:
             probe = IdleProbe(settings.connect, up_to=up_to, path_only=path_only, progress=progress)
             findings += asyncio.run(examination.measure_idle(probe, settings, ours, servers[0]))
-    _print(findings, json_=json_)
-    sys.exit(exit_code(findings))
+    _end(findings, exit_code(findings), json_=json_)
 
 
 def _settings() -> Settings:
@@ -90,5 +89,6 @@ def _progress(up_to: float) -> Iterator[Callable[[float], None]]:
         yield show
 
 
-def _print(findings: list[Finding], *, json_: bool) -> None:
-    click.echo(as_json(findings) if json_ else as_text(findings))
+def _end(findings: list[Finding], status: int, *, json_: bool) -> NoReturn:
+    click.echo(as_json(findings, status=status) if json_ else as_text(findings))
+    sys.exit(status)

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 
-from quart_app.doctor.findings import Finding, Severity, exit_code
+from quart_app.doctor.findings import Finding, Severity
 
 WIDTH = 96
 MARKS = {
@@ -67,7 +67,7 @@ def summary(findings: Iterable[Finding]) -> str:
     return f"{' and '.join(parts)} in {len(severities)} checks."
 
 
-def as_json(findings: Sequence[Finding]) -> str:
-    """For scripts: the findings and the exit code."""
+def as_json(findings: Sequence[Finding], *, status: int) -> str:
+    """For scripts: the findings, and the exit *status*."""
     rows = [{**asdict(finding), "severity": finding.severity.value} for finding in findings]
-    return json.dumps({"exit_code": exit_code(findings), "findings": rows}, indent=2)
+    return json.dumps({"exit_code": status, "findings": rows}, indent=2)

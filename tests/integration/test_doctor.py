@@ -107,8 +107,9 @@ def test_refused_login_names_the_setting(
 
 def test_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     status, output = doctor(monkeypatch, "mysql://me:secret@127.0.0.1:1/mine", "--json")
-    (finding,) = json.loads(output)["findings"]
-    assert status == 3
+    report = json.loads(output)
+    (finding,) = report["findings"]
+    assert status == report["exit_code"] == 3
     assert finding["code"] == "cannot-connect"
     assert "host and port in DATABASE_URL" in finding["title"]
     assert "secret" not in output

@@ -40,7 +40,7 @@ def test_what_is_so_everywhere_is_said_once() -> None:
 
 
 def test_json_holds_everything() -> None:
-    report = json.loads(as_json(FINDINGS))
+    report = json.loads(as_json(FINDINGS, status=2))
     assert report["exit_code"] == 2
     assert report["findings"][2] == {
         "severity": "error",
