@@ -1,4 +1,4 @@
-"""The folder where several workers keep their metrics; whichever is asked adds them up.
+"""The folder where several workers keep their metrics and how they are; whichever is asked adds them up.
 
 Made by the process that starts them: prometheus-client looks for it once, when it is imported. So
 this is not in ``quart_app.metrics``, which imports it.
@@ -34,14 +34,20 @@ def shared_folder() -> Iterator[Path]:
             del os.environ[FOLDER]
 
 
+def status_file(folder: Path, process: int | str) -> Path:
+    """Where a worker leaves how it is; *process*: its number, or a pattern."""
+    return folder / f"status.{process}.json"
+
+
 def forget_worker(pid: int) -> None:
     """Take a worker's gauges out of the sums: it has ended. What it counted stays counted."""
     folder = os.environ.get(FOLDER)
     if folder:
+        status_file(Path(folder), pid).unlink(missing_ok=True)
         for file in Path(folder).glob(f"gauge_live*_{pid}.db"):
             file.unlink(missing_ok=True)
 
 
 def _empty(folder: Path) -> None:
-    for file in folder.glob("*.db"):
+    for file in (*folder.glob("*.db"), *folder.glob(status_file(Path(), "*").name)):
         file.unlink(missing_ok=True)

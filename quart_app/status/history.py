@@ -5,7 +5,7 @@ Of errors only the kind is kept: no text, no address, no statement.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from time import time
 
@@ -37,10 +37,6 @@ class Event:
     mood: Mood
     detail: str = ""
     count: int = 1
-
-    def shown(self) -> dict[str, object]:
-        """As the page gets it."""
-        return {**asdict(self), "mood": self.mood.value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

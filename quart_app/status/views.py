@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from time import time
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,7 +23,8 @@ from quart_app.mysql.observer import PoolStats
 from quart_app.status.breaking import Breaker
 from quart_app.status.history import History
 from quart_app.status.login import COOKIE, LIFETIME, Login, shared_key
-from quart_app.status.snapshot import samples, snapshot
+from quart_app.status.siblings import Siblings, View, siblings_of_this_start
+from quart_app.status.snapshot import snapshot
 from quart_app.tokens import Scope, Tokens
 
 EXTENSION = "QUART_APP_STATUS"
@@ -45,15 +47,20 @@ class Status:
 
     history: History
     login: Login
+    siblings: Siblings
     breaker: Breaker | None = None
 
 
 def install(app: Quart, history: History, metrics: Metrics) -> None:
-    """Show *history*, a sample of *metrics* added to it each second."""
-    app.extensions[EXTENSION] = Status(history=history, login=Login(shared_key()))
+    """Show *history*, a sample of *metrics* added to it each second; then the siblings are told."""
+    siblings = siblings_of_this_start()
+    app.extensions[EXTENSION] = Status(
+        history=history, login=Login(shared_key()), siblings=siblings
+    )
 
     def sample(stats: PoolStats) -> None:
         history.sample(stats, metrics.requests.take_interval())
+        siblings.tell(_own_view(app))
 
     metrics.listeners.append(sample)
 
@@ -110,7 +117,9 @@ async def logout() -> Response:
 async def data() -> Response:
     """Tell everything once, as JSON."""
     _guard()
-    body = msgspec.json.encode({**_now(current_app), "samples": samples(_status().history)})
+    view = _view(current_app)
+    told = {"process": os.getpid(), **msgspec.to_builtins(view.now), "samples": view.samples}
+    body = msgspec.json.encode(told)
     return _not_stored(Response(body, content_type="application/json"))
 
 
@@ -139,9 +148,9 @@ async def break_(action: str) -> Response:
 
 
 async def _stream(app: Quart) -> AsyncIterator[bytes]:
-    yield b"retry: 1000\n" + _event("history", samples(_status_of(app).history))
+    yield b"retry: 1000\n" + _event("history", _view(app).samples)
     while True:
-        yield _event("now", _now(app))
+        yield _event("now", _view(app).now)
         if app.extensions.get(DRAINING):
             return  # a page that looks on must not hold up the end
         await asyncio.sleep(INTERVAL)
@@ -151,13 +160,15 @@ def _event(name: str, value: object) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(value))
 
 
-def _now(app: Quart) -> dict[str, object]:
-    return snapshot(
-        session_of(app).pool,
-        _status_of(app).history,
-        draining=bool(app.extensions.get(DRAINING)),
-        number=os.getpid(),
-    )
+def _view(app: Quart) -> View:
+    return _status_of(app).siblings.with_others(_own_view(app))
+
+
+def _own_view(app: Quart) -> View:
+    history = _status_of(app).history
+    draining = bool(app.extensions.get(DRAINING))
+    now = snapshot(session_of(app).pool, history, draining=draining, process=os.getpid())
+    return View(at=time(), now=now, samples=list(history.samples))
 
 
 def _guard() -> None:

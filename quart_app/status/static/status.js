@@ -7,6 +7,7 @@ const byId = (id) => document.getElementById(id);
 const TEXTS = {
   serving: ["Serving", "Requests are answered."],
   healing: ["Healing", "Connections were lost; requests are held and will be answered."],
+  silent: ["Worker held up", "A worker has given no news for some seconds; the others go on."],
   stalled: ["Stalled", "Requests wait for an answer of the database."],
   away: ["Database away", "No connection can be made; it is tried again all the time."],
   connecting: ["Connecting", "The first connection is being made."],
@@ -53,6 +54,22 @@ function showEndpoints(endpoints) {
     item.textContent = `database ${number}: ${state}`;
     return item;
   }));
+}
+
+// Several workers: every number above is of all of them.
+function showWorkers(workers) {
+  const list = byId("workers");
+  list.hidden = workers.length === 1;
+  list.replaceChildren(...workers.map(({ process, state, active, waiting }) => {
+    const item = document.createElement("li");
+    item.dataset.state = state;
+    item.textContent = `worker ${process}: ${TEXTS[state]?.[0].toLowerCase() ?? state}, `
+      + `${active} in use, ${waiting} waiting`;
+    return item;
+  }));
+  setText("whose", workers.length === 1
+    ? `These are the numbers of process ${workers[0].process}, the only worker here.`
+    : `These are the numbers of ${workers.length} workers together: the median is their mean, "99 % under" the highest of theirs.`);
 }
 
 function showEvents(events) {
@@ -171,7 +188,7 @@ function show(now) {
   setText("retried", now.retried.toLocaleString("en"));
   setText("failed", now.failed.toLocaleString("en"));
   byId("failed").parentElement.classList.toggle("some", now.failed > 0);
-  setText("process", now.process);
+  showWorkers(now.workers);
   setText("pool-text", `${now.active} in use, ${now.idle} idle, at most ${now.maxsize}; `
     + `${now.connects} connections made so far, ${now.connect_failures} attempts failed.`);
   const sample = now.sample;
