@@ -93,7 +93,8 @@ class PoolConfig:
     max_lifetime: float = 1800.0
     # Every idle connection is pinged this often, give or take 10%. 0: never.
     keepalive: float = 60.0
-    # A statement outside any other deadline may take this long; None: for ever, as in aiomysql.
+    # A statement may take this long where no nearer deadline is ambient; of rows read one by one, each
+    # may. None: for ever, as in aiomysql.
     statement_timeout: float | None = None
     # A connection out for longer is reported with its borrower's stack. 0: never.
     leak_threshold: float = 60.0

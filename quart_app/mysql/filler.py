@@ -1,6 +1,6 @@
 """The side of the pool that opens connections: how many are wanted, when, and what if it fails.
 
-Connects run in tasks of their own, at the same time, outside any lock (row A); a caller never pays
+Connects run in tasks of their own, at the same time, outside any lock; a caller never pays
 for one it does not need, and one that hangs holds up nobody else.
 """
 

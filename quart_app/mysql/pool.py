@@ -128,7 +128,8 @@ class Pool:
             async with asyncio.timeout(timeout):
                 await self._filler.wait()
         except TimeoutError:
-            raise self._timeout_error(self.time() - started) from self._filler.last_failure
+            error = self._timeout_error(self.time() - started, limit=timeout or 0.0)
+            raise error from self._filler.last_failure
 
     async def __aenter__(self) -> Self:
         if self._state is PoolState.NEW:
@@ -202,7 +203,7 @@ class Pool:
         had_a_turn = False
         while True:
             if self.time() >= until:  # before a connection is pinged for a time it cannot keep
-                raise self._give_up(started)
+                raise self._give_up(started, until)
             slot = self._reserve_idle_or_none()
             if slot is None:
                 slot = await self._wait_turn(started, until, first=had_a_turn)
@@ -225,7 +226,7 @@ class Pool:
             self.grow()
             slot = await wait(waiter, until=until)
         except TimeoutError:
-            raise self._give_up(started) from self._filler.last_failure
+            raise self._give_up(started, until) from self._filler.last_failure
         except BaseException:
             # Handed over and cancelled in the same breath: the slot is ours to give back.
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
@@ -235,11 +236,11 @@ class Pool:
             self._waiters.leave(waiter)
         return slot
 
-    def _give_up(self, started: float) -> PoolTimeout:
+    def _give_up(self, started: float, until: float) -> PoolTimeout:
         waited = self.time() - started
         self._timeouts += 1
         self.observer.timed_out(waited=waited)
-        error = self._timeout_error(waited)
+        error = self._timeout_error(waited, limit=max(0.0, until - started))
         error.__cause__ = self._filler.last_failure
         return error
 
@@ -698,10 +699,10 @@ class Pool:
     def _closed_error(self) -> PoolClosed:
         return PoolClosed(f"pool {self.name!r} is {self._state.value}")
 
-    def _timeout_error(self, waited: float) -> PoolTimeout:
+    def _timeout_error(self, waited: float, *, limit: float) -> PoolTimeout:
         failure = self._filler.last_failure
         why = f"; last connect failure: {failure}" if failure else ""
         return PoolTimeout(
             f"pool {self.name!r}: no connection after {waited:.2f} s"
-            f" (limit {self.config.acquire_timeout:g} s, {self._sizes()}){why}"
+            f" (limit {limit:g} s, {self._sizes()}){why}"
         )

@@ -26,7 +26,7 @@ class ReplyError(ValueError):
 
 
 class OutOfTurnError(ReplyError):
-    """A packet has the wrong number; *payload* is kept where its number is 0 (row G)."""
+    """A packet has the wrong number; *payload* is kept where its number is 0."""
 
     def __init__(self, sequence: int, expected: int, payload: bytes) -> None:
         super().__init__(f"Packet sequence number wrong - got {sequence} expected {expected}")

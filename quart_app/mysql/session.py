@@ -131,7 +131,8 @@ class Session(Worker):
         """Read row by row, holding one at a time. Retried only before the first row is out.
 
         The connection is borrowed until the last row. Left early it is closed: use
-        ``contextlib.aclosing`` for that to happen at once. Only an ambient deadline limits it.
+        ``contextlib.aclosing`` for that to happen at once. An ambient deadline limits it as a whole,
+        ``statement_timeout`` only the wait for each row.
         """
         held = self._mine()
         rows = self._stream(sql, args) if held is None else held.connection.stream(sql, args)

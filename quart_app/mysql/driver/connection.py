@@ -140,7 +140,7 @@ class Connection(Wire):
             raise self._named(exc) from exc
 
     def _named(self, exc: Exception) -> DatabaseError:
-        """Our name for what went wrong in the middle of a statement (row W).
+        """Our name for what went wrong in the middle of a statement.
 
         Anything but an error of the driver's own means that it and the server no longer agree on
         what comes next: that connection is of no more use.
@@ -311,7 +311,7 @@ class Connection(Wire):
         await super().ping(reconnect=False)
 
     async def reset(self) -> None:
-        """Bring the session back to how it was after connecting (row K).
+        """Bring the session back to how it was after connecting.
 
         COM_RESET_CONNECTION rolls back, drops locks, variables and temporary tables; it keeps the
         database and sets autocommit and the character set to the server's defaults.
@@ -334,7 +334,7 @@ class Connection(Wire):
         self._dirty = self._next_transaction_set = False
 
     async def kill(self, thread_id: int) -> None:
-        """End another session, by SQL: the command aiomysql sends is gone in MySQL 8.4 (row V)."""
+        """End another session, by SQL: the command aiomysql sends is gone in MySQL 8.4."""
         await self.query(f"KILL {int(thread_id)}")
 
     async def set_charset(self, charset: str) -> None:
@@ -348,7 +348,19 @@ class Connection(Wire):
 
 
 class _Result(MySQLResult):  # type: ignore[misc] # aiomysql is untyped
-    """Keeps the status flags of EOF packets, which aiomysql drops (row J)."""
+    """Keeps the status flags of EOF packets, which aiomysql drops."""
+
+    async def _read_rowdata_packet_unbuffered(self) -> Any:
+        """Read the next row; whoever takes the rows sets the pace, so each has its own time."""
+        if self.unbuffered_active:
+            self.connection._begin_time()
+        return await super()._read_rowdata_packet_unbuffered()
+
+    async def _finish_unbuffered_query(self) -> None:
+        """Read what is left, as closing a cursor does; whenever that is, it has its own time."""
+        if self.unbuffered_active:
+            self.connection._begin_time()
+        await super()._finish_unbuffered_query()
 
     def _check_packet_is_eof(self, packet: Any) -> bool:
         if not packet.is_eof_packet():

@@ -32,8 +32,9 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
     """A connection that ends in time, and keeps what the server said.
 
     Arguments (besides aiomysql's):
-        *require_tls*: refuse to authenticate when the server offers no TLS (row R).
-        *statement_timeout*: seconds a statement may take where no nearer deadline is ambient.
+        *require_tls*: refuse to authenticate when the server offers no TLS.
+        *statement_timeout*: seconds a statement may take where no nearer deadline is ambient; of
+            rows read one by one, each.
         *connect_timeout*: seconds for resolving, TCP, TLS, authentication and set-up together.
     """
 
@@ -45,7 +46,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         connect_timeout: float | None = None,
         **kwargs: Any,
     ) -> None:
-        # None for aiomysql: its wait_for round the TCP connect could lose the socket (style A4).
+        # None for aiomysql: its wait_for round the TCP connect could lose the socket.
         super().__init__(*args, connect_timeout=None, **kwargs)
         self._charset: str
         self._encoding: str
@@ -72,7 +73,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
     # -- opening ------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        """Open, authenticate and set up under one deadline (row D).
+        """Open, authenticate and set up under one deadline.
 
         Raises OperationalError 2003 on a timeout, or what the server answered. Cancelled or failed,
         it leaves no socket behind.
@@ -119,7 +120,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         set_keepalive(self._writer.transport.get_extra_info("socket"))
 
     def _watch_for_eof(self) -> None:
-        """Have the socket's end reported at once, not when somebody next asks (row H)."""
+        """Have the socket's end reported at once, not when somebody next asks."""
         reader = self._reader
         feed_eof, set_exception = reader.feed_eof, reader.set_exception
 
@@ -173,7 +174,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         raise unsent(OperationalError(CR.CR_SERVER_GONE_ERROR, "MySQL server has gone away"))
 
     def _ensure_fits(self, payload: bytes) -> None:
-        """Refuse what the server would refuse by hanging up (row F)."""
+        """Refuse what the server would refuse by hanging up."""
         if len(payload) >= self.server.max_allowed_packet:
             raise unsent(
                 OperationalError(
@@ -185,14 +186,19 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
 
     def _set_deadline(self) -> None:
         """The nearer of the ambient deadline and our own limit; one that lies behind sends nothing."""
-        self.last_command_at = now = self._loop.time()
+        self.last_command_at = self._begin_time()
+        if self._deadline <= self.last_command_at:
+            error = OperationalError(CR.CR_SERVER_LOST, "The deadline passed before the statement")
+            raise unsent(timed_out(error))
+
+    def _begin_time(self) -> float:
+        """Count the time to the deadline anew: for a command, and for each row of a stream."""
+        now: float = self._loop.time()
         limit, ambient = self.statement_timeout, deadline.current()
         self._deadline = math.inf if limit is None else now + limit
         if ambient is not None and ambient < self._deadline:
             self._deadline = ambient
-        if self._deadline <= now:
-            error = OperationalError(CR.CR_SERVER_LOST, "The deadline passed before the statement")
-            raise unsent(timed_out(error))
+        return now
 
     async def _drain(self) -> None:
         self._draining = True
@@ -242,7 +248,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
                 return payload
 
     async def _read_out_of_turn(self, sequence: int, size: int) -> None:
-        """Raise for a packet with the wrong number; an ERR with number 0 keeps its words (row G)."""
+        """Raise for a packet with the wrong number; an ERR with number 0 keeps its words."""
         expected = self._next_seq_id
         payload = await self._read_bytes(size) if sequence == 0 else b""
         self.abort()
@@ -333,7 +339,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
     # -- closing --------------------------------------------------------------------------------
 
     def quit(self) -> None:
-        """Take leave with COM_QUIT and close; waits for nothing (row O)."""
+        """Take leave with COM_QUIT and close; waits for nothing."""
         if self._writer is None:
             return
         if self.is_alive() and self._reader._waiter is None and not self._draining:

@@ -31,6 +31,7 @@ from tests.support import wire
 from tests.support.memory import MemoryTransport
 from tests.support.server import (
     Peer,
+    Reaction,
     ScriptedServer,
     accept,
     after,
@@ -353,6 +354,66 @@ async def test_statement_timeout_bounds_what_has_no_deadline(server: ScriptedSer
     with pytest.raises(QueryTimeout):
         await connection.run("SELECT SLEEP(100)")
     assert now() - began == 0.5
+
+
+def trickle(rows: int, *, every: float, then: float = 0.0) -> Reaction:
+    """React with rows one by one, and with what ends them after a pause."""
+
+    async def slowly(peer: Peer) -> None:
+        await peer.send(wire.length_encoded(1), wire.column("a"), wire.eof())
+        for number in range(rows):
+            await asyncio.sleep(every)
+            await peer.send(wire.text(str(number)))
+        await asyncio.sleep(then)
+        await peer.send(wire.eof())
+
+    return slowly
+
+
+async def test_statement_timeout_is_for_each_row_of_a_stream(server: ScriptedServer) -> None:
+    server.react("SELECT slow", trickle(10, every=0.4))
+    connection = await MySQLDriver(driver_of().config, statement_timeout=0.5).connect()
+    assert len([row async for row in connection.stream("SELECT slow")]) == 10
+    cursor = await connection.cursor(SSCursor)
+    await cursor.execute("SELECT slow")
+    assert len(await cursor.fetchall()) == 10
+    assert await cursor.fetchone() is None
+    await cursor.close()
+    assert connection.condition() is Condition.CLEAN
+    connection.abort()
+
+
+async def test_stream_that_stops_ends_after_the_statement_timeout(server: ScriptedServer) -> None:
+    server.react("SELECT stuck", trickle(3, every=0.4, then=1000))
+    connection = await MySQLDriver(driver_of().config, statement_timeout=0.5).connect()
+    began, rows = now(), []
+    with pytest.raises(QueryTimeout):
+        async for row in connection.stream("SELECT stuck"):
+            rows.append(row)  # noqa: PERF401 # those before the error are wanted
+    assert len(rows) == 3
+    assert now() - began == pytest.approx(1.7)
+
+
+async def test_ambient_deadline_ends_a_stream_as_a_whole(server: ScriptedServer) -> None:
+    server.react("SELECT slow", trickle(10, every=0.4))
+    connection = await MySQLDriver(driver_of().config, statement_timeout=0.5).connect()
+    began = now()
+    with pytest.raises(QueryTimeout), deadline.within(1):
+        async for _ in connection.stream("SELECT slow"):
+            pass
+    assert now() - began == 1
+
+
+async def test_cursor_that_was_left_alone_for_long_can_be_closed(server: ScriptedServer) -> None:
+    server.react("SELECT slow", trickle(10, every=0.4, then=0.2))
+    connection = await MySQLDriver(driver_of().config, statement_timeout=5.0).connect()
+    cursor = await connection.cursor(SSCursor)
+    await cursor.execute("SELECT slow")
+    await cursor.fetchone()
+    connection._deadline = now() - 1  # its reader was busy with the first row for that long
+    await cursor.close()
+    assert connection.condition() is Condition.CLEAN
+    connection.abort()
 
 
 async def test_earlier_deadline_does_not_end_a_later_statement(

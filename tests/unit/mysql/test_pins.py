@@ -55,7 +55,13 @@ def test_method_that_is_overridden_or_called_is_aiomysqls(method: str) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["read", "init_unbuffered_query", "_check_packet_is_eof", "_read_rowdata_packet_unbuffered"],
+    [
+        "read",
+        "init_unbuffered_query",
+        "_check_packet_is_eof",
+        "_finish_unbuffered_query",
+        "_read_rowdata_packet_unbuffered",
+    ],
 )
 def test_method_of_results_is_aiomysqls(method: str) -> None:
     assert callable(getattr(MySQLResult, method))

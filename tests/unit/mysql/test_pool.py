@@ -188,6 +188,17 @@ async def test_timeout_tells_the_last_connect_failure() -> None:
 
 
 @pytest.mark.row("C")
+async def test_timeout_tells_the_limit_that_was_reached() -> None:
+    async with open_pool(FakeDriver(), acquire_timeout=5) as pool, pool.acquire():
+        with pytest.raises(PoolTimeout, match=r"after 5\.00 s \(limit 5 s"):
+            await pool.acquire()
+        with pytest.raises(PoolTimeout, match=r"after 0\.25 s \(limit 0\.25 s"):
+            await pool.acquire(timeout=0.25)
+        with deadline.within(0.75), pytest.raises(PoolTimeout, match=r"\(limit 0\.75 s"):
+            await pool.acquire()
+
+
+@pytest.mark.row("C")
 async def test_full_queue_turns_callers_away_at_once() -> None:
     async with open_pool(FakeDriver(), max_waiting=2) as pool:
         connection = await borrow(pool)
@@ -436,7 +447,7 @@ async def test_wait_ends_at_its_timeout() -> None:
     driver.connect_always = slow(2)
     async with open_pool(driver, minsize=1) as pool:
         began = now()
-        with pytest.raises(PoolTimeout):
+        with pytest.raises(PoolTimeout, match=r"after 1\.00 s \(limit 1 s"):
             await pool.wait(timeout=1)
         assert now() - began == 1
         await pool.wait()
