@@ -125,8 +125,52 @@ def test_health_check_of_the_image_passes(container: Container) -> None:
     docker("exec", container.name, *command[1:])
 
 
-def test_image_holds_no_more_than_it_needs(image: str) -> None:
-    tools = "[m for m in ('pip', 'pytest', 'hatchling') if u.find_spec(m)]"
-    script = f"import importlib.util as u; print({tools})"
-    assert docker("run", "--rm", "--network=none", image, "python", "-c", script) == "[]"
+def inside(image: str, script: str) -> object:
+    """What a script prints as JSON, run by the image's own Python."""
+    printing = f"import json, sys\n{script}\njson.dump(told, sys.stdout)"
+    found: object = json.loads(
+        docker("run", "--rm", "--network=none", image, "python", "-c", printing)
+    )
+    return found
+
+
+# Modules may be marked as programs, and libraries often are.
+PROGRAMS = """
+import os
+from pathlib import Path
+kernels = ("/proc", "/sys", "/dev")
+paths = [f"{at}/{name}" for at, _, names in os.walk("/") if not at.startswith(kernels) for name in names]
+can = [path for path in paths if os.access(path, os.X_OK) and os.path.getsize(path)]
+can = [path for path in can if not {".py", ".so"} & set(Path(path).suffixes)]
+told = sorted({os.path.basename(os.path.realpath(path)) for path in can})
+"""
+MODULES = """
+import importlib.util
+told = [name for name in ("pip", "pytest", "hatchling", "ensurepip") if importlib.util.find_spec(name)]
+"""
+NEEDED = """
+import os, pwd, socket, ssl, zoneinfo
+told = {
+    "user": pwd.getpwuid(os.getuid()).pw_name,
+    "roots": ssl.create_default_context().cert_store_stats()["x509_ca"] > 50,
+    "zone": zoneinfo.ZoneInfo("Europe/London").key,
+    "name": bool(socket.getaddrinfo("localhost", 80)),
+    "libc": "libc6" in os.listdir("/var/lib/dpkg/status.d"),
+}
+"""
+
+
+def test_no_program_can_be_started_in_the_image_but_ours(image: str) -> None:
+    python = f"python3.{inside(image, 'told = sys.version_info[1]')}"
+    assert inside(image, PROGRAMS) == [python, "quart-app"]
     docker("run", "--rm", "--network=none", image, "quart-app", "--help")
+
+
+def test_image_holds_no_more_than_it_needs(image: str) -> None:
+    assert inside(image, MODULES) == []
+    assert int(docker("image", "inspect", "-f", "{{.Size}}", image)) < 160e6
+
+
+def test_image_has_what_a_program_expects_of_a_system(image: str) -> None:
+    expected = {"user": "quart-app", "roots": True, "zone": "Europe/London"}
+    assert inside(image, NEEDED) == {**expected, "name": True, "libc": True}
