@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> Quart:
 
     problems.install(app)
     auth.install(app, tokens=settings.tokens)
-    idempotency.install(app)
+    idempotency.install(app, keep=settings.idempotency_keep)
     if settings.replicas is not None:
         replicas.install(app)
     reconnect.install(app)

@@ -149,6 +149,9 @@ class Settings(BaseSettings):
     instances: PositiveInt = 1
     # The largest request body that is read.
     max_content_length_bytes: PositiveInt = 1024 * 1024
+    # An Idempotency-Key and its answer are kept this long; a client that is still trying after a
+    # day has other troubles.
+    idempotency_keep: PositiveFloat = 24 * 3600.0
 
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.AUTO

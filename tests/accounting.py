@@ -43,7 +43,7 @@ from quart_app.torture.cuts import Cut, Direction
 from quart_app.torture.proxy import FaultProxy
 
 STUDENTS, CHAPTERS = 5, 2
-TOKEN = secrets.token_hex(16)
+TOKEN, OTHER_TOKEN = secrets.token_hex(16), secrets.token_hex(16)
 # Beyond what seeding makes: each key has a moment of its own, by which its row is found.
 FIRST_MOMENT = datetime(2025, 1, 1, tzinfo=UTC)
 PATIENCE = 30.0  # after the last fault: time to resolve what is open
@@ -257,10 +257,10 @@ async def open_app(config: ConnectConfig, proxy: FaultProxy) -> AsyncIterator[Qu
         database=config.database,
         tls_mode=TLSMode.DISABLED,  # else no packet boundary could be found to cut at
     )
-    digests = {Scope.STUDENTS: (hashlib.sha256(TOKEN.encode()).digest(),)}
+    hashes = [hashlib.sha256(token.encode()).digest() for token in (TOKEN, OTHER_TOKEN)]
     settings = Settings(
         database=through,
-        tokens=Tokens(digests=digests),
+        tokens=Tokens(digests={Scope.STUDENTS: tuple(hashes)}),
         probe_timeout=0.5,
         connect_timeout=1.0,
         acquire_timeout=2.0,

@@ -1,10 +1,15 @@
 """Idempotency-Key: the same request sent twice is done once and answered twice.
 
 After the IETF draft "The Idempotency-Key HTTP Header Field" (draft-ietf-httpapi-idempotency-key-header).
+A key belongs to its caller, whom the bearer token tells: nobody is given another's answer.
+
 The key is inserted first, in the transaction of the work, and the answer is stored with it before
 COMMIT. So a COMMIT whose answer was lost resolves itself: run again, the same INSERT waits for the
 old transaction to end, and then either meets its key (it was committed: the stored answer is given)
 or does not (it was not: the work is done). Two requests with one key at once wait likewise.
+
+Neither costs a round trip: the key goes out with the work's first statement, the answer with COMMIT,
+and behind a statement that fails the server begins none of those that were sent with it.
 """
 
 import asyncio
@@ -18,10 +23,11 @@ from dataclasses import dataclass
 from quart import Quart, Request, Response
 
 from quart_app.extension import current_session
+from quart_app.http.auth import token_digest
 from quart_app.http.problems import INVALID, KEY_REUSED, ProblemError
 from quart_app.http.reconnect import KEY_HEADER
-from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import DatabaseError, IntegrityError, TransientError
+from quart_app.mysql.driver import Connection, Deferred
+from quart_app.mysql.errors import DatabaseError, TransientError
 from quart_app.mysql.session import Session
 
 log = logging.getLogger("quart_app.http")
@@ -29,19 +35,22 @@ log = logging.getLogger("quart_app.http")
 REPLAYED_HEADER = "Idempotent-Replayed"
 MAX_KEY_LENGTH = 255
 DUPLICATE_KEY = 1062
-# Clients that are still trying after a day have other troubles.
-KEEP = 24 * 3600.0
+# Of a request without a token: as many bytes as a digest.
+NOBODY = bytes(32)
 PURGE_EVERY = 600.0
 PURGE_BATCH = 500
 
-_INSERT = "INSERT INTO idempotency_key (idempotency_key, owner, fingerprint) VALUES (%s, %s, %s)"
+_INSERT = (
+    "INSERT INTO idempotency_key (caller, idempotency_key, owner, fingerprint)"
+    " VALUES (%s, %s, %s, %s)"
+)
 _FIND = (
     "SELECT owner, fingerprint, status, content_type, body"
-    " FROM idempotency_key WHERE idempotency_key = %s FOR UPDATE"
+    " FROM idempotency_key WHERE caller = %s AND idempotency_key = %s FOR UPDATE"
 )
 _STORE = (
     "UPDATE idempotency_key SET status = %s, content_type = %s, body = %s"
-    " WHERE idempotency_key = %s"
+    " WHERE caller = %s AND idempotency_key = %s"
 )
 _PURGE = (
     "DELETE FROM idempotency_key"
@@ -62,6 +71,7 @@ class Answer:
 class _Claim:
     """A request's claim to a key. *owner* tells its own earlier tries from another request's."""
 
+    caller: bytes
     key: bytes
     owner: bytes
     fingerprint: bytes
@@ -85,21 +95,29 @@ async def once(
         *content*: what the request asks for, however it was written; the same key with another
             content is refused with 422.
         *work*: does its SQL through the current session, and nothing but SQL; what it raises is
-            rolled back and the key with it.
+            rolled back and the key with it. If the key is taken its first statement fails.
 
     Waits for another request with the same key. Raises ProblemError 400 without a good key, and
     what the database raises; CommitUnknown only if the outcome could not be found out in time.
     """
     claim = _Claim(
-        key=read_key(request), owner=os.urandom(16), fingerprint=_fingerprint(request, content)
+        caller=token_digest() or NOBODY,
+        key=read_key(request),
+        owner=os.urandom(16),
+        fingerprint=_fingerprint(request, content),
     )
 
     async def claimed(connection: Connection) -> Answer:
-        if not await _claim(connection, claim):
-            raise _Found(*await _stored(connection, claim))
-        answer = await work()
-        stored = (answer.status, answer.content_type, answer.body, claim.key)
-        await connection.run(_STORE, stored)
+        place = (claim.caller, claim.key)
+        inserted = connection.defer(_INSERT, (*place, claim.owner, claim.fingerprint))
+        try:
+            answer = await work()
+            await connection.flush()  # work that needed no statement
+        except Exception:
+            await _check(inserted, connection, claim)
+            raise
+        await _check(inserted, connection, claim)
+        connection.defer(_STORE, (answer.status, answer.content_type, answer.body, *place))
         return answer
 
     try:
@@ -122,7 +140,7 @@ def read_key(request: Request) -> bytes:
     return key.encode("ascii")
 
 
-def install(app: Quart, *, keep: float = KEEP) -> None:
+def install(app: Quart, *, keep: float) -> None:
     """Forget keys after *keep* seconds, in the background of *app*."""
 
     async def purging() -> AsyncGenerator[None, None]:
@@ -155,20 +173,18 @@ async def _purge_for_ever(keep: float) -> None:
             log.debug("keys are not purged now: %s", error)
 
 
-async def _claim(connection: Connection, claim: _Claim) -> bool:
-    """Take the key. Waits for whoever has it in an open transaction; False if it is taken."""
-    try:
-        await connection.run(_INSERT, (claim.key, claim.owner, claim.fingerprint))
-    except IntegrityError as error:
-        if error.errno != DUPLICATE_KEY:
-            raise
-        return False
-    return True
+async def _check(inserted: Deferred, connection: Connection, claim: _Claim) -> None:
+    """Raise what came of the key if it could not be taken, whatever the work made of that."""
+    if inserted.error is None:
+        return
+    if inserted.error.errno != DUPLICATE_KEY:
+        raise inserted.error
+    raise _Found(*await _stored(connection, claim))
 
 
 async def _stored(connection: Connection, claim: _Claim) -> tuple[Answer, bool]:
     """Find the answer stored with the key. True: another request got it first."""
-    rows = (await connection.run(_FIND, (claim.key,))).rows
+    rows = (await connection.run(_FIND, (claim.caller, claim.key))).rows
     if not rows:
         raise TransientError("the key was purged at this moment")
     owner, fingerprint, status, content_type, body = rows[0]

@@ -15,7 +15,7 @@ from quart_app.mysql.batch import Lookup
 from quart_app.mysql.borrower import Held
 from quart_app.mysql.classify import Intent, Phase
 from quart_app.mysql.config import RetryPolicy
-from quart_app.mysql.driver import Connection, Result
+from quart_app.mysql.driver import Connection, Deferred, Result
 from quart_app.mysql.errors import DatabaseError, QueryError
 from quart_app.mysql.jsonreader import JSONReader
 from quart_app.mysql.many import Args, run_many
@@ -115,6 +115,18 @@ class Session(Worker):
         running it once leaves. A ConnectionLost with ``sent`` says that it may have been executed.
         """
         return await self._run(sql, args, Intent.IDEMPOTENT if idempotent else Intent.WRITE)
+
+    def defer(self, sql: LiteralString, args: Args = None) -> Deferred:
+        """In a transaction: send a statement together with the next one, in one round trip.
+
+        If it fails the next one is not begun, and its call raises the error. The Result is in what
+        is returned, after the next. Raises QueryError outside of a transaction.
+        """
+        held = self._mine()
+        if held is None or held.transaction is None:
+            raise QueryError("a statement can wait for the next only in a transaction")
+        held.transaction.assume_open()
+        return held.connection.defer(sql, args)
 
     async def execute_many(self, sql: LiteralString, rows: Sequence[Args]) -> Result:
         """Run one statement for every one of *rows*: all of them or none.

@@ -6,14 +6,14 @@ know from here only what was sent and what came of it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Self
 
 from quart_app.mysql import deadline
 from quart_app.mysql.classify import Intent, Phase, judge
-from quart_app.mysql.driver import Connection
+from quart_app.mysql.driver import Connection, Deferred
 from quart_app.mysql.errors import CommitUnknown, DatabaseError, QueryError
 
 log = logging.getLogger("quart_app.mysql")
@@ -25,7 +25,7 @@ ROLLBACK_TIMEOUT = 1.0
 class TransactionState(Enum):
     """How a transaction goes.
 
-    NEW  -> OPEN                                       BEGIN was answered
+    NEW  -> OPEN                                       BEGIN was answered, or goes with what is next
     OPEN -> COMMITTED | UNKNOWN | ROLLED_BACK | LOST   COMMIT: done | no answer; or undone:
                                                        by ROLLBACK | with its connection
     """
@@ -55,7 +55,7 @@ class Transaction:
         *readonly*: the server refuses changes, and can do with less bookkeeping.
     """
 
-    __slots__ = ("_depth", "connection", "isolation", "readonly", "state")
+    __slots__ = ("_depth", "connection", "isolation", "phase", "readonly", "state")
 
     def __init__(
         self, connection: Connection, *, isolation: Isolation | None = None, readonly: bool = False
@@ -64,6 +64,7 @@ class Transaction:
         self.isolation = isolation
         self.readonly = readonly
         self.state = TransactionState.NEW
+        self.phase = Phase.STATEMENT  # COMMIT once that may have been carried out
         self._depth = 0
 
     @classmethod
@@ -78,6 +79,15 @@ class Transaction:
         if self.isolation is not None:
             await self.connection.run(f"SET TRANSACTION ISOLATION LEVEL {self.isolation.value}")
         await self.connection.run("START TRANSACTION READ ONLY" if self.readonly else "BEGIN")
+        self.state = TransactionState.OPEN
+
+    def begin_late(self) -> None:
+        """Open it with its first statement, in one round trip. For work that can be done again.
+
+        An error of BEGIN is then raised by that statement, and the connection is closed: nothing
+        can run outside of the transaction.
+        """
+        self.connection.defer("BEGIN")
         self.state = TransactionState.OPEN
 
     @asynccontextmanager
@@ -97,10 +107,15 @@ class Transaction:
         transaction had been ended before, by the server or by a statement inside it. Where it
         raises anything else nothing was committed.
         """
+        self.phase = Phase.COMMIT
         self.assume_open()
+        ahead = self.connection.deferred
         try:
             await self.connection.run("COMMIT")
         except DatabaseError as error:
+            if self._stopped_at(ahead):
+                self.phase = Phase.STATEMENT
+                raise
             if not judge(error, phase=Phase.COMMIT, intent=self.intent).unknown:
                 raise
             self.state = TransactionState.UNKNOWN
@@ -114,6 +129,13 @@ class Transaction:
             raise
         self.state = TransactionState.COMMITTED
 
+    def _stopped_at(self, ahead: Sequence[Deferred]) -> bool:
+        """Whether the server refused what was sent ahead of COMMIT, or none of it was sent.
+
+        A connection that still lives has heard the server say so; of a lost one nobody knows.
+        """
+        return bool(ahead) and ahead[-1].result is None and not self.connection.closed
+
     async def abandon(self, error: BaseException) -> None:
         """Undo it because of *error*. Raises nothing.
 
@@ -122,6 +144,9 @@ class Transaction:
         """
         if self.state is not TransactionState.OPEN:
             self.connection.evict("transaction failed")
+            return
+        if self.connection.forget_deferred():
+            self.state = TransactionState.ROLLED_BACK
             return
         self.state = TransactionState.LOST
         if not isinstance(error, Exception) or deadline.passed():

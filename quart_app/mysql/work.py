@@ -64,7 +64,8 @@ class Worker(Borrower):
         attempts = self._attempts(Intent.IDEMPOTENT if idempotent else Intent.WRITE, timeout)
         while True:
             with attempts.limit():
-                transaction = await self._begin(attempts)
+                transaction = Transaction(await self._borrow(attempts))
+                transaction.begin_late()
                 try:
                     result = await self._try(attempts, transaction, work)
                 except DatabaseError:
@@ -78,16 +79,17 @@ class Worker(Borrower):
 
     async def _try(self, attempts: Attempts, transaction: Transaction, work: Work[T]) -> T:
         """Do *work* once and commit. Tells *attempts* of every DatabaseError it raises."""
-        connection, phase = transaction.connection, Phase.STATEMENT
+        connection = transaction.connection
         try:
             with self._holding(connection, transaction):
                 result = await work(connection)
-            phase = Phase.COMMIT
             await transaction.commit()
         except BaseException as exc:
             error = as_database_error(exc)
             if error is not None:
-                attempts.failed(error, phase, connection=connection, in_transaction=True)
+                attempts.failed(
+                    error, transaction.phase, connection=connection, in_transaction=True
+                )
             await transaction.abandon(exc)
             if error is None or error is exc:
                 raise

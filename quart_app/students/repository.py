@@ -33,6 +33,10 @@ _TOTALS = (
     "SELECT attempts, best_permyriad, sum_permyriad, last_taken_at FROM chapter_summary"
     " WHERE student_id = %s AND chapter_id = %s"
 )
+_TOTALS_WITH_ID = (
+    "SELECT LAST_INSERT_ID(), attempts, best_permyriad, sum_permyriad, last_taken_at"
+    " FROM chapter_summary WHERE student_id = %s AND chapter_id = %s"
+)
 _LIST = (
     "SELECT attempt_id, score, max_score, taken_at FROM attempt"
     " WHERE student_id = %s AND chapter_id = %s AND attempt_id < %s"
@@ -58,33 +62,22 @@ async def exist(session: Session, student_id: int, chapter_id: int) -> tuple[boo
 
 async def insert_attempt(
     session: Session, student_id: int, chapter_id: int, attempt: NewAttempt
-) -> Attempt | None:
-    """Store an attempt; None if the student or the chapter is not there.
+) -> tuple[int, Totals] | None:
+    """Store an attempt and count it in, in the open transaction and one round trip.
 
-    Belongs in a transaction with add_to_summary().
+    Gives its id and the totals with it; None if the student or the chapter is not there.
     """
+    place = (student_id, chapter_id)
     points, taken_at = permyriad(attempt), attempt.taken_at.replace(tzinfo=None)
-    args = (student_id, chapter_id, attempt.score, attempt.max_score, points, taken_at)
+    session.defer(_INSERT, (*place, attempt.score, attempt.max_score, points, taken_at))
+    session.defer(_ADD_TO_SUMMARY, (*place, points, points, taken_at))
     try:
-        result = await session.execute(_INSERT, args)
+        attempt_id, *totals = await session.fetch_sole(_TOTALS_WITH_ID, place)
     except IntegrityError as error:
         if error.errno != NO_REFERENCED_ROW:
             raise
         return None
-    return Attempt(
-        attempt_id=result.insert_id,
-        score=attempt.score,
-        max_score=attempt.max_score,
-        taken_at=attempt.taken_at,
-    )
-
-
-async def add_to_summary(
-    session: Session, student_id: int, chapter_id: int, attempt: NewAttempt
-) -> None:
-    """Count *attempt* in. Belongs in a transaction with insert_attempt()."""
-    points, taken_at = permyriad(attempt), attempt.taken_at.replace(tzinfo=None)
-    await session.execute(_ADD_TO_SUMMARY, (student_id, chapter_id, points, points, taken_at))
+    return attempt_id, _totals(tuple(totals))
 
 
 async def fetch_totals(session: Session, student_id: int, chapter_id: int) -> Totals | None:

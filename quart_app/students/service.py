@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from quart_app.mysql.session import Session
 from quart_app.students import repository
 from quart_app.students.model import (
+    Attempt,
     AttemptPage,
     ChapterResult,
     NewAttempt,
@@ -32,12 +33,17 @@ async def record_attempt(
 
     Raises NotFound.
     """
-    recorded = await repository.insert_attempt(session, student_id, chapter_id, attempt)
-    if recorded is None:
+    found = await repository.insert_attempt(session, student_id, chapter_id, attempt)
+    if found is None:
         await assume_exist(session, student_id, chapter_id)
         raise NotFound("the student or the chapter was removed at this moment")
-    await repository.add_to_summary(session, student_id, chapter_id, attempt)
-    totals = await repository.fetch_totals(session, student_id, chapter_id)
+    attempt_id, totals = found
+    recorded = Attempt(
+        attempt_id=attempt_id,
+        score=attempt.score,
+        max_score=attempt.max_score,
+        taken_at=attempt.taken_at,
+    )
     return RecordedAttempt(attempt=recorded, summary=summarize(student_id, chapter_id, totals))
 
 

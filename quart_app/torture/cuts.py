@@ -9,6 +9,7 @@ from enum import Enum
 
 HEADER_BYTES = 4
 COM_QUERY = b"\x03"
+TOGETHER = b";\n"
 
 
 class Direction(Enum):
@@ -83,5 +84,6 @@ def apply(plan: Plan | None, tracker: Tracker, data: bytes) -> tuple[int, Cut | 
 
 
 def asks(statement: bytes, data: bytes) -> bool:
-    """Whether *data*, what a client wrote at once, is the one *statement*."""
-    return data[HEADER_BYTES:].upper() == COM_QUERY + statement
+    """Whether *data*, what a client wrote at once, is *statement*, alone or sent with others."""
+    text = data[HEADER_BYTES:].upper()
+    return text[:1] == COM_QUERY and statement in text[1:].split(TOGETHER)

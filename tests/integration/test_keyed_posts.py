@@ -18,7 +18,16 @@ from quart_app.mysql.session import Session
 from quart_app.testing.servers import Server
 from quart_app.torture.cuts import Cut, Direction, Plan
 from quart_app.torture.proxy import FaultProxy, Mode
-from tests.accounting import TOKEN, Books, account, open_app, open_proxy, open_session, prepare
+from tests.accounting import (
+    OTHER_TOKEN,
+    TOKEN,
+    Books,
+    account,
+    open_app,
+    open_proxy,
+    open_session,
+    prepare,
+)
 from tests.accounting import verdict as faults_of
 
 pytestmark = pytest.mark.mysql
@@ -26,7 +35,7 @@ pytestmark = pytest.mark.mysql
 URL = "/students/1/chapters/1/attempts"
 BODY = {"score": 7, "max_score": 10, "taken_at": "2026-05-01T12:00:00Z"}
 # What a keyed POST sends and is sent; a few more than there are, so that the last lets it through.
-PACKETS = {Direction.TO_SERVER: 10, Direction.TO_CLIENT: 30}
+PACKETS = {Direction.TO_SERVER: 4, Direction.TO_CLIENT: 24}
 _numbers = count()
 
 
@@ -39,9 +48,9 @@ class Play:
     direct: Session
 
     async def post(
-        self, key: str, body: dict[str, object] | None = None
+        self, key: str, body: dict[str, object] | None = None, *, token: str = TOKEN
     ) -> tuple[int, bytes, str | None]:
-        headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": key}
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
         response = await self.client.post(URL, json=body or BODY, headers=headers)
         answer = await response.get_data(as_text=False)
         assert isinstance(answer, bytes)
@@ -127,6 +136,17 @@ async def test_keys_that_a_collation_thinks_equal_are_two(play: Play) -> None:
     for key in ("k", "K", "k-"):
         assert (await play.post(key))[2] is None
     assert await play.rows() == 3
+
+
+async def test_a_key_of_another_caller_is_another_key(play: Play) -> None:
+    first = await play.post("a")
+    second = await play.post("a", {**BODY, "score": 8}, token=OTHER_TOKEN)
+    assert (second[0], second[2]) == (201, None)
+    assert second[1] != first[1]
+    assert await play.post("a") == (201, first[1], "true")
+    again = await play.post("a", {**BODY, "score": 8}, token=OTHER_TOKEN)
+    assert again == (201, second[1], "true")
+    assert await play.rows() == await play.summary() == 2
 
 
 async def test_a_refused_request_uses_no_key_up(play: Play) -> None:

@@ -9,7 +9,13 @@ from sqlalchemy import Connection
 from quart_app.database_url import parse_database_url
 from quart_app.migrations import MigrationBusy, migrate, read_state, runner
 from quart_app.mysql.config import ConnectConfig
-from quart_app.mysql.errors import AccessDenied, ConnectError, TLSRequired, UnknownDatabase
+from quart_app.mysql.errors import (
+    AccessDenied,
+    ConnectError,
+    IntegrityError,
+    TLSRequired,
+    UnknownDatabase,
+)
 from quart_app.mysql.pool import Pool
 from quart_app.mysql.session import Session
 from quart_app.testing.servers import Server
@@ -54,6 +60,19 @@ async def test_step_that_was_cut_off_is_done_again(connect: ConnectConfig) -> No
         await session.execute("DELETE FROM alembic_version")
     await migrate(connect)
     assert "city" in await tables(connect)
+
+
+async def test_a_key_is_unique_for_its_caller(connect: ConnectConfig) -> None:
+    await migrate(connect)
+    async with Pool(connect) as pool:
+        session = Session(pool)
+        await session.execute("DELETE FROM alembic_version")
+        await migrate(connect)  # each step once more
+        for caller in (b"1" * 32, b"2" * 32):
+            sql = "INSERT INTO idempotency_key (caller, idempotency_key, owner, fingerprint)"
+            await session.execute(sql + " VALUES (%s, 'k', '', '')", (caller,))
+        with pytest.raises(IntegrityError):
+            await session.execute(sql + " VALUES (%s, 'k', '', '')", (caller,))
 
 
 async def test_wait_for_another_has_an_end(connect: ConnectConfig) -> None:

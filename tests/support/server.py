@@ -8,7 +8,7 @@ anything else is told to it by ``react``. It stores nothing. It listens in a vir
 import asyncio
 import re
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +21,8 @@ from tests.support.virtual import VirtualLoop
 _NAMES = {value: name for name, value in vars(COMMAND).items() if name.startswith("COM_")} | {
     0x1F: "COM_RESET_CONNECTION"
 }
+
+NEXT = b";\n"  # between statements that are sent together
 
 FACTS: dict[str, wire.Value] = {
     "@@version": "9.7.0-scripted",
@@ -52,11 +54,20 @@ class Peer:
     in_transaction: bool = False
     commands: list[tuple[str, bytes]] = field(default_factory=list)
     login: bytes = b""
+    # Of statements sent together: those that follow, and whether the last one was refused.
+    rest: list[bytes] = field(default_factory=list)
+    refused: bool = False
+    queries: int = 0  # packets, however many statements were in each
 
     @property
     def status(self) -> int:
         """The status flags of this session."""
         return wire.AUTOCOMMIT | (wire.IN_TRANSACTION if self.in_transaction else 0)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client left, or was hung up on."""
+        return self.writer.transport.is_closing() or self.reader.at_eof()
 
     async def read(self) -> bytes:
         """Read one packet; the answer goes on with the next sequence number."""
@@ -66,8 +77,10 @@ class Peer:
 
     async def send(self, *payloads: bytes) -> None:
         """Send *payloads*, one packet each."""
-        for payload in payloads:
-            self.writer.write(wire.packet(self.sequence, payload))
+        for number, payload in enumerate(payloads):
+            self.refused = payload[:1] == b"\xff"
+            told = wire.followed(payload, first=number == 0) if self.rest else payload
+            self.writer.write(wire.packet(self.sequence, told))
             self.sequence += 1
         await self.writer.drain()
 
@@ -174,10 +187,22 @@ class ScriptedServer:
         while not peer.writer.transport.is_closing():
             body = await peer.read()
             name = _NAMES.get(body[0], hex(body[0]))
-            peer.commands.append((name, body[1:]))
             if name == "COM_QUIT":
+                peer.commands.append((name, body[1:]))
                 return
-            await self._do(peer, _key(name, body), self._answer)
+            for part in self._parts(peer, name, body[1:]):
+                peer.commands.append((name, part))
+                await self._do(peer, _key(name, part), self._answer)
+
+    def _parts(self, peer: Peer, name: str, body: bytes) -> Iterator[bytes]:
+        """The statements of one command, as long as none is refused; as a real server goes on."""
+        parts = body.split(NEXT) if name == "COM_QUERY" else [body]
+        peer.queries += name == "COM_QUERY"
+        for number, part in enumerate(parts, 1):
+            peer.rest, peer.refused = parts[number:], False
+            yield part
+            if peer.refused or peer.gone:
+                return
 
     async def _do(self, peer: Peer, key: str, otherwise: Reaction) -> None:
         for rule in reversed(self._rules):
@@ -303,7 +328,7 @@ async def say_last_words(
 
 
 def _key(name: str, body: bytes) -> str:
-    return body[1:].decode(errors="replace").lstrip() if name == "COM_QUERY" else name
+    return body.decode(errors="replace").lstrip() if name == "COM_QUERY" else name
 
 
 def _split(expressions: str) -> list[str]:

@@ -20,6 +20,7 @@ CAPABILITIES = (
     | CLIENT.PLUGIN_AUTH
 )
 
+EOF_BYTES = 5
 SALT = b"abcdefghijklmnopqrst"
 Value = str | bytes | int | None
 
@@ -87,6 +88,18 @@ def error(code: int, sqlstate: str = "HY000", message: str = "scripted") -> byte
 def early_error(code: int, message: str = "scripted") -> bytes:
     """ERR_Packet as sent before the handshake: without a sqlstate."""
     return b"\xff" + struct.pack("<H", code) + message.encode()
+
+
+def followed(payload: bytes, *, first: bool) -> bytes:
+    """*payload*, if it ends an answer, with the flag that another answer follows."""
+    if first and payload[:1] == b"\0":
+        return _flagged(payload, len(payload) - 4)
+    return _flagged(payload, 3) if payload[:1] == b"\xfe" and len(payload) == EOF_BYTES else payload
+
+
+def _flagged(payload: bytes, at: int) -> bytes:
+    (status,) = struct.unpack_from("<H", payload, at)
+    return payload[:at] + struct.pack("<H", status | MORE_RESULTS) + payload[at + 2 :]
 
 
 def eof(*, status: int = AUTOCOMMIT, warnings: int = 0) -> bytes:

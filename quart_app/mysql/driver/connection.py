@@ -1,13 +1,13 @@
 """The upper half of a connection: statements, their answers, and the state they leave it in."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import Any
 
 from aiomysql.connection import MySQLResult
 from aiomysql.utils import _ConnectionContextManager
 from pymysql.connections import TEXT_TYPES
-from pymysql.constants import COMMAND, CR, FIELD_TYPE
+from pymysql.constants import CLIENT, COMMAND, CR, FIELD_TYPE
 from pymysql.converters import escape_bytes, through
 from pymysql.err import InterfaceError, InternalError, MySQLError, OperationalError
 from pymysql.protocol import (
@@ -20,7 +20,7 @@ from pymysql.protocol import (
 from quart_app.mysql import journal
 from quart_app.mysql.driver.naming import as_database_error, unsent
 from quart_app.mysql.driver.session_text import sets_next_transaction, touches_session
-from quart_app.mysql.driver.values import Condition, Result, ServerInfo
+from quart_app.mysql.driver.values import Condition, Deferred, Result, ServerInfo
 from quart_app.mysql.driver.wire import IN_TRANSACTION, Wire
 from quart_app.mysql.errors import ConnectionLost, DatabaseError
 from quart_app.mysql.reply import HEADER, Column, Convert, OutOfTurnError, Reply, ReplyError
@@ -32,6 +32,8 @@ COLUMNS_KEPT = 1024
 BINARY = 63  # the number of the character set that is none
 UTF8 = ("utf8", "utf-8", "ascii")
 CLEAN = Condition.CLEAN
+BEGIN = "BEGIN"
+NEXT = b";\n"  # a new line, since the statement before may end in a comment
 
 
 class Connection(Wire):
@@ -49,6 +51,7 @@ class Connection(Wire):
         self._columns: dict[bytes, Column] = {}  # definitions seen
         self._dirty = False
         self._next_transaction_set = False
+        self._deferred: list[Deferred] = []
         self._born_as = (self._charset, self._encoding, self.autocommit_mode)
 
     async def _set_up(self) -> None:
@@ -83,8 +86,8 @@ class Connection(Wire):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether the server has a transaction open for us, by its own last word."""
-        return bool(self.server_status & IN_TRANSACTION)
+        """Whether the next statement is in a transaction: by the server's last word, or deferred."""
+        return bool(self.server_status & IN_TRANSACTION) or self._begins()
 
     def condition(self) -> Condition:
         """Tell what must happen before another borrower may have this connection."""
@@ -93,7 +96,7 @@ class Connection(Wire):
             return Condition.UNUSABLE
         if self._ok_status & IN_TRANSACTION or reader._waiter is not None or self._draining:
             return Condition.UNUSABLE
-        if self._result is not None and self._unfinished():
+        if (self._result is not None and self._unfinished()) or self._deferred:
             return Condition.UNUSABLE
         if self._dirty or self._next_transaction_set:
             return Condition.DIRTY
@@ -115,10 +118,37 @@ class Connection(Wire):
         Waits until the ambient deadline. Raises the errors of errors.py. Cancelled while the
         server works, it closes the connection; the pool then kills the statement there.
         """
-        query = sql if args is None else sql % self._escaped(args)
-        data = query.encode(self._encoding, "surrogateescape")
+        data = self._written(sql, args)
         try:
             return await self._run(data, touches=sql, text=text)
+        except Exception as exc:
+            raise self._named(exc) from exc
+
+    def defer(self, sql: str, args: Any = None) -> Deferred:
+        """Have one statement sent together with the next, ahead of it: one round trip for both.
+
+        The server carries out what is sent together in its order, and stops where one fails: none
+        after that is begun. What failed is raised by the call of the next statement. For statements
+        of one answer (no CALL), and BEGIN, which ends the connection if it fails.
+        """
+        deferred = Deferred(sql, self._written(sql, args))
+        self._deferred.append(deferred)
+        return deferred
+
+    @property
+    def deferred(self) -> Sequence[Deferred]:
+        """What goes out with the next statement."""
+        return self._deferred
+
+    def forget_deferred(self) -> bool:
+        """Send nothing of what was deferred; tell whether a transaction was to begin with it."""
+        begins, self._deferred = self._begins(), []
+        return begins
+
+    async def flush(self) -> None:
+        """Send what was deferred, one statement after the other."""
+        try:
+            await self._flush()
         except Exception as exc:
             raise self._named(exc) from exc
 
@@ -162,19 +192,54 @@ class Connection(Wire):
             return {key: self.escape(value) for key, value in args.items()}
         return self.escape(args)
 
+    def _written(self, sql: str, args: Any) -> bytes:
+        query = sql if args is None else sql % self._escaped(args)
+        return query.encode(self._encoding, "surrogateescape")
+
+    def _begins(self) -> bool:
+        return bool(self._deferred) and self._deferred[0].sql == BEGIN
+
+    @property
+    def _ahead(self) -> Sequence[Deferred]:
+        """What can be sent in one packet with the next statement: all, if the server takes such."""
+        return self._deferred if self.server_capabilities & CLIENT.MULTI_STATEMENTS else ()
+
+    async def _flush(self) -> None:
+        waiting, self._deferred = self._deferred, []
+        for statement in waiting:
+            try:
+                statement.result = await self._run(statement.data, touches=statement.sql)
+            except MySQLError as exc:
+                self._note_failed(statement, exc)
+                raise
+
+    async def _settle(self, statement: Deferred) -> None:
+        """Read the answer to a statement that was sent ahead of another."""
+        try:
+            reply = await self._read_reply(self._column)
+        except MySQLError as exc:
+            self._note_failed(statement, exc)
+            raise
+        if not reply.more:
+            raise ReplyError("fewer answers than statements")
+        statement.result = _result_of(reply)
+
+    def _note_failed(self, statement: Deferred, exc: MySQLError) -> None:
+        statement.error = as_database_error(exc)
+        if statement.sql == BEGIN:
+            self.abort()  # what came next would be outside of a transaction
+
     async def _run(self, query: bytes, *, touches: str = "", text: bool = False) -> Result:
-        await self._execute_command(COMMAND.COM_QUERY, query, touches=touches.encode() or query)
+        ahead = self._ahead
+        touching = touches.encode() or query
+        await self._execute_command(COMMAND.COM_QUERY, query, touches=touching, ahead=ahead)
+        for statement in ahead:
+            await self._settle(statement)
         reply = await self._read_reply(self._text_column if text else self._column)
         more = reply.more
         while more:  # CALL ends with an OK packet of its own
             more = (await self._read_reply(self._column)).more
-        return Result(
-            reply.rows,
-            tuple(reply.columns),
-            reply.affected_rows,
-            reply.insert_id,
-            tuple(reply.kinds),
-        )
+        return _result_of(reply)
 
     async def query(self, sql: Any, unbuffered: bool = False) -> int:
         if isinstance(sql, str):
@@ -183,8 +248,17 @@ class Connection(Wire):
         await self._read_query_result(unbuffered=unbuffered)
         return int(self._affected_rows or 0)
 
-    async def _execute_command(self, command: int, sql: Any, *, touches: bytes = b"") -> None:
+    async def _execute_command(
+        self,
+        command: int,
+        sql: Any,
+        *,
+        touches: bytes = b"",
+        ahead: Sequence[Deferred] = (),
+    ) -> None:
         """Send a command. Raises, with nothing sent, if this connection may not or cannot be used."""
+        if self._deferred and not ahead:
+            await self._flush()
         self._ensure_alive()
         if self._reader._waiter is not None or self._draining:
             raise unsent(InterfaceError("This connection is in use by another task"))
@@ -192,12 +266,20 @@ class Connection(Wire):
         payload = sql.encode(self._encoding) if isinstance(sql, str) else sql
         if not self._unfinished():
             self._ensure_heard_nothing()
-        self._ensure_fits(payload)
+        joined = (
+            NEXT.join([*(statement.data for statement in ahead), payload]) if ahead else payload
+        )
+        self._ensure_fits(joined)
+        for statement in ahead:
+            self._note_effects(command, statement.sql.encode())
+            journal.sent(self, statement.data)
         self._note_effects(command, touches or payload)
         if command == COMMAND.COM_QUERY:
             journal.sent(self, payload)
-        await super()._execute_command(command, payload)
-        if len(payload) > DRAIN_ABOVE_BYTES:
+        if ahead:
+            self._deferred = []
+        await super()._execute_command(command, joined)
+        if len(joined) > DRAIN_ABOVE_BYTES:
             await self._drain()
 
     def _note_effects(self, command: int, text: bytes) -> None:
@@ -371,6 +453,12 @@ class _Result(MySQLResult):  # type: ignore[misc] # aiomysql is untyped
         self.server_status = eof.server_status
         self.connection.server_status = eof.server_status  # let go only after the last packet
         return True
+
+
+def _result_of(reply: Reply) -> Result:
+    return Result(
+        reply.rows, tuple(reply.columns), reply.affected_rows, reply.insert_id, tuple(reply.kinds)
+    )
 
 
 def _converter(encoding: str | None, decode: Callable[[Any], Any] | None) -> Convert:

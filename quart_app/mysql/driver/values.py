@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from quart_app.mysql.errors import DatabaseError
 from quart_app.mysql.reply import Kind
 
 
@@ -59,3 +60,19 @@ class Result:
         self.columns = columns
         self.affected_rows = affected_rows
         self.insert_id = insert_id
+
+
+class Deferred:
+    """A statement that goes out with the next one, ahead of it.
+
+    *result* is there once the server has carried it out, *error* if the statement failed. Neither:
+    it was not sent, or one ahead of it failed.
+    """
+
+    __slots__ = ("data", "error", "result", "sql")
+
+    def __init__(self, sql: str, data: bytes) -> None:
+        self.sql = sql
+        self.data = data
+        self.result: Result | None = None
+        self.error: DatabaseError | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from quart_app.mysql.driver.connection import Connection
+from quart_app.mysql.driver.connection import NEXT, Connection
 from quart_app.mysql.driver.values import Result
 
 # Entered before a statement is sent, left when its answer is there, or with what went wrong.
@@ -22,7 +22,7 @@ class WatchedConnection(Connection):
         self._watch_statement = watch
 
     async def _run(self, query: bytes, *, touches: str = "", text: bool = False) -> Result:
-        with self._watch_statement(query):
+        with self._watch_statement(NEXT.join([*(each.data for each in self._ahead), query])):
             return await super()._run(query, touches=touches, text=text)
 
     async def query(self, sql: Any, unbuffered: bool = False) -> int:

@@ -49,7 +49,7 @@ class LedgerServer(ScriptedServer):
     async def _answer(self, peer: Peer) -> None:
         name, body = peer.commands[-1]
         sql = body.decode() if name == "COM_QUERY" else ""
-        kind = next((kind for start, kind in _KINDS.items() if sql.startswith(start)), None)
+        kind = _kind(sql)
         if kind is None:
             await super()._answer(peer)
             return
@@ -64,6 +64,15 @@ class LedgerServer(ScriptedServer):
         """Carry out *sql*, whose answer may or may not be sent."""
         answer: list[bytes] = await getattr(self, f"_{kind}")(peer, sql)
         return answer
+
+    async def carry_out(self, peer: Peer, sql: str, kind: str) -> None:
+        """Carry out *sql* and what was sent with it, though nobody will hear of it."""
+        answer = await self.execute(peer, sql, kind)
+        for part in map(bytes.decode, peer.rest):
+            kind = _kind(part) or ""
+            if not kind or answer[0][:1] == b"\xff":
+                return
+            answer = await self.execute(peer, part, kind)
 
     async def _begin(self, peer: Peer, _sql: str) -> list[bytes]:
         await self._end(peer)
@@ -83,7 +92,8 @@ class LedgerServer(ScriptedServer):
         return [wire.ok(status=peer.status)]
 
     async def _claim(self, peer: Peer, sql: str) -> list[bytes]:
-        key, owner, fingerprint = _HEX.findall(sql)
+        caller, key, owner, fingerprint = _HEX.findall(sql)
+        key = caller + key
         while self._locked(peer, key):
             if peer.reader.at_eof():  # the client left; the pool has killed the statement
                 raise ConnectionResetError
@@ -101,8 +111,7 @@ class LedgerServer(ScriptedServer):
         return [wire.ok(affected=1, status=peer.status)]
 
     async def _find(self, peer: Peer, sql: str) -> list[bytes]:
-        (key,) = _HEX.findall(sql)
-        row = self.keys.get(key)
+        row = self.keys.get("".join(_HEX.findall(sql)))
         columns = [wire.column("status", FIELD_TYPE.LONG), wire.column("content_type")]
         columns = [_binary("owner"), _binary("fingerprint"), *columns, _binary("body")]
         rows = [] if row is None else [b"".join(map(wire.text, row))]
@@ -114,9 +123,13 @@ class LedgerServer(ScriptedServer):
         return [wire.ok(affected=1, insert_id=1, status=peer.status)]
 
     async def _store(self, peer: Peer, sql: str) -> list[bytes]:
-        body, key = _HEX.findall(sql)
+        body, caller, key = _HEX.findall(sql)
         ((status, content_type),) = _STORE.findall(sql)
-        self._open[peer.thread_id].keys[key][2:] = [int(status), content_type, bytes.fromhex(body)]
+        self._open[peer.thread_id].keys[caller + key][2:] = [
+            int(status),
+            content_type,
+            bytes.fromhex(body),
+        ]
         return [wire.ok(affected=1, status=peer.status)]
 
     def _locked(self, peer: Peer, key: str) -> bool:
@@ -140,6 +153,10 @@ _KINDS = {
 }
 
 
+def _kind(sql: str) -> str | None:
+    return next((kind for start, kind in _KINDS.items() if sql.startswith(start)), None)
+
+
 def _binary(name: str) -> bytes:
     return wire.column(name, FIELD_TYPE.BLOB).replace(b"\x0c\x2d\x00", b"\x0c\x3f\x00")
 
@@ -152,6 +169,12 @@ async def _lost_before(_server: LedgerServer, peer: Peer, _sql: str, _kind: str)
 
 
 async def _lost_after(server: LedgerServer, peer: Peer, sql: str, kind: str) -> None:
+    await server.carry_out(peer, sql, kind)
+    peer.hang_up()
+
+
+async def _killed_after(server: LedgerServer, peer: Peer, sql: str, kind: str) -> None:
+    """What was sent with *sql* is not carried out any more."""
     await server.execute(peer, sql, kind)
     peer.hang_up()
 
@@ -160,7 +183,7 @@ async def _lost_long_before(server: LedgerServer, peer: Peer, sql: str, kind: st
     """The client is cut off at once; the server gets to the statement only later."""
     peer.reset()
     await asyncio.sleep(0.2)
-    await server.execute(peer, sql, kind)
+    await server.carry_out(peer, sql, kind)
 
 
 async def _silent_before(_server: LedgerServer, peer: Peer, _sql: str, _kind: str) -> None:
@@ -168,7 +191,7 @@ async def _silent_before(_server: LedgerServer, peer: Peer, _sql: str, _kind: st
 
 
 async def _silent_after(server: LedgerServer, peer: Peer, sql: str, kind: str) -> None:
-    await server.execute(peer, sql, kind)
+    await server.carry_out(peer, sql, kind)
     await peer.reader.read()
 
 
@@ -193,6 +216,7 @@ async def _idle_too_long(_server: LedgerServer, peer: Peer, _sql: str, _kind: st
 _FAULTS: dict[str, Fault] = {
     "lost before": _lost_before,
     "lost after": _lost_after,
+    "killed after": _killed_after,
     "lost long before": _lost_long_before,
     "silent before": _silent_before,
     "silent after": _silent_after,

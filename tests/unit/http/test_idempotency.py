@@ -1,16 +1,19 @@
 """Idempotency-Key: which keys are good, and how they go. More is tested on real servers."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
 
 import pytest
-from quart import Quart, Request
+from quart import Quart, Request, Response, request
 from werkzeug.datastructures import Headers
 
-from quart_app.extension import QuartMySQL
-from quart_app.http import idempotency
+from quart_app.extension import QuartMySQL, current_session
+from quart_app.http import idempotency, problems
 from quart_app.http.idempotency import MAX_KEY_LENGTH, PURGE_BATCH, PURGE_EVERY, read_key
-from quart_app.http.problems import ProblemError
+from quart_app.http.problems import INVALID, ProblemError
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
+from quart_app.mysql.errors import IntegrityError
 from tests.support import wire
 from tests.support.requests import make_request
 from tests.support.server import answer, refuse
@@ -112,3 +115,80 @@ async def test_a_key_purged_at_this_moment_is_tried_again() -> None:
         response = await app.test_client().post("/attempts", headers={"Idempotency-Key": "k"})
         assert response.status_code == 201
         assert server.attempts == ["k"]
+
+
+def _app(work: Callable[[], Awaitable[idempotency.Answer]]) -> tuple[Quart, LedgerServer]:
+    app, server = Quart(__name__), LedgerServer({})
+    server.serve_in_memory()
+    QuartMySQL(app, connect=CONNECT)
+    problems.install(app)
+
+    @app.post("/")
+    async def post() -> Response:
+        return await idempotency.once(request, content=b"", work=work)
+
+    return app, server
+
+
+async def _post(app: Quart, *, token: str = "", key: str = "k") -> tuple[int, bytes, str | None]:
+    headers = {"Idempotency-Key": key, "Authorization": f"Bearer {token}"}
+    response = await app.test_client().post("/", headers=headers)
+    answer = await response.get_data(as_text=False)
+    assert isinstance(answer, bytes)
+    return response.status_code, answer, response.headers.get("Idempotent-Replayed")
+
+
+async def test_a_key_is_its_callers_alone() -> None:
+    numbers = count()
+
+    async def work() -> idempotency.Answer:
+        await current_session().execute("INSERT INTO attempt VALUES (%s)", ("x",))
+        return idempotency.Answer(status=201, body=b"%d" % next(numbers))
+
+    app, server = _app(work)
+    async with app.test_app():
+        for token, number in (("one", b"0"), ("two", b"1"), ("", b"2")):
+            assert await _post(app, token=token) == (201, number, None)
+        for token, number in (("one", b"0"), ("two", b"1"), ("", b"2")):
+            assert await _post(app, token=token) == (201, number, "true")
+    assert len(server.attempts) == 3
+
+
+async def test_work_without_a_statement_is_done_once_too() -> None:
+    numbers = count()
+
+    async def work() -> idempotency.Answer:
+        return idempotency.Answer(status=201, body=b"%d" % next(numbers))
+
+    app, _ = _app(work)
+    async with app.test_app():
+        assert await _post(app) == (201, b"0", None)
+        assert await _post(app) == (201, b"0", "true")
+
+
+async def test_work_that_takes_a_taken_key_for_its_own_conflict_changes_nothing() -> None:
+    async def work() -> idempotency.Answer:
+        try:
+            await current_session().execute("INSERT INTO attempt VALUES (%s)", ("x",))
+        except IntegrityError:
+            await current_session().execute("INSERT INTO attempt VALUES (%s)", ("wrong",))
+            return idempotency.Answer(status=409, body=b"wrong")
+        return idempotency.Answer(status=201, body=b"right")
+
+    app, server = _app(work)
+    async with app.test_app():
+        assert await _post(app) == (201, b"right", None)
+        assert await _post(app) == (201, b"right", "true")
+    assert server.attempts == ["x"]
+
+
+async def test_what_the_work_raises_itself_is_not_taken_for_the_keys() -> None:
+    async def work() -> idempotency.Answer:
+        await current_session().execute("INSERT INTO attempt VALUES (%s)", ("x",))
+        raise ProblemError(INVALID, "no")
+
+    app, server = _app(work)
+    async with app.test_app():
+        assert (await _post(app))[0] == 400
+    assert server.keys == {}
+    assert server.attempts == []

@@ -43,3 +43,9 @@ def test_statement_is_recognised_alone() -> None:
     assert asks(b"COMMIT", _packet(b"\x03commit"))
     assert not asks(b"COMMIT", _packet(b"\x03SELECT 'COMMIT'"))
     assert not asks(b"COMMIT", _packet(b"\x0eCOMMIT"))
+
+
+def test_statement_is_recognised_among_those_sent_with_it() -> None:
+    assert asks(b"COMMIT", _packet(b"\x03UPDATE t SET a = 1;\nCOMMIT"))
+    assert asks(b"BEGIN", _packet(b"\x03BEGIN;\nUPDATE t SET a = 1"))
+    assert not asks(b"COMMIT", _packet(b"\x03UPDATE t SET a = ';COMMIT'"))
