@@ -20,6 +20,11 @@ from quart_app.mysql.pool import Pool
 from quart_app.mysql.session import Session
 from quart_app.testing.servers import Server
 
+KEY = (
+    "INSERT INTO idempotency_key (caller, idempotency_key, owner, fingerprint)"
+    " VALUES (%s, 'k', '', '')"
+)
+
 
 @pytest.fixture(name="connect")
 def _connect(database_url: str) -> ConnectConfig:
@@ -69,10 +74,9 @@ async def test_a_key_is_unique_for_its_caller(connect: ConnectConfig) -> None:
         await session.execute("DELETE FROM alembic_version")
         await migrate(connect)  # each step once more
         for caller in (b"1" * 32, b"2" * 32):
-            sql = "INSERT INTO idempotency_key (caller, idempotency_key, owner, fingerprint)"
-            await session.execute(sql + " VALUES (%s, 'k', '', '')", (caller,))
+            await session.execute(KEY, (caller,))
         with pytest.raises(IntegrityError):
-            await session.execute(sql + " VALUES (%s, 'k', '', '')", (caller,))
+            await session.execute(KEY, (b"1" * 32,))
 
 
 async def test_wait_for_another_has_an_end(connect: ConnectConfig) -> None:
