@@ -6,7 +6,7 @@ requests, and "99 % under" is the highest of theirs.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from operator import attrgetter
@@ -16,7 +16,7 @@ from time import time
 import msgspec
 
 from quart_app.metrics_folder import FOLDER, status_file
-from quart_app.status.history import EVENTS, SAMPLES, Sample
+from quart_app.status.history import EVENTS, SAMPLES, TOGETHER, Event, Sample
 from quart_app.status.snapshot import Endpoint, Now
 
 # The best first. Of all together the worst is told.
@@ -81,7 +81,6 @@ def siblings_of_this_start() -> Siblings:
 
 def together(views: Sequence[Now]) -> Now:
     """How all are, by how each is."""
-    events = [event for view in views for event in view.events]
     last = [view.sample for view in views if view.sample is not None]
     return Now(
         state=max((view.state for view in views), key=STATES.index),
@@ -96,7 +95,7 @@ def together(views: Sequence[Now]) -> Now:
         connect_failures=sum(view.connect_failures for view in views),
         retried=sum(view.retried for view in views),
         failed=sum(view.failed for view in views),
-        events=sorted(events, key=attrgetter("at"), reverse=True)[:EVENTS],
+        events=_told_once(event for view in views for event in view.events)[:EVENTS],
         sample=_sum(last) if last else None,
     )
 
@@ -109,6 +108,19 @@ def past(histories: Sequence[Sequence[Sample]]) -> list[Sample]:
     for sample in chain.from_iterable(histories):
         by_second.setdefault(int(sample.at), []).append(sample)
     return [_sum(by_second[second]) for second in sorted(by_second)[:-1]][-SAMPLES:]
+
+
+def _told_once(events: Iterable[Event]) -> list[Event]:
+    """The newest first; what several workers met at about the same time is one."""
+    told: list[Event] = []
+    for event in sorted(events, key=attrgetter("at"), reverse=True):
+        for place, newer in enumerate(told):
+            if newer.text == event.text and newer.at - event.at < TOGETHER:
+                told[place] = replace(newer, count=newer.count + event.count)
+                break
+        else:
+            told.append(event)
+    return told
 
 
 def _sum(samples: Sequence[Sample]) -> Sample:

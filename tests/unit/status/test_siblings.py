@@ -71,6 +71,16 @@ def test_events_of_all_come_newest_first() -> None:
     assert [one.text for one in together([one, two]).events] == ["c", "b", "a"]
 
 
+def test_what_all_met_at_once_is_one_event() -> None:
+    one = now(1, events=[event(30.0, "lost"), event(5.0, "lost")])
+    told = together([one, now(2, events=[event(29.0, "lost"), event(29.5, "other")])]).events
+    assert [(one.at, one.text, one.count) for one in told] == [
+        (30.0, "lost", 2),
+        (29.5, "other", 1),
+        (5.0, "lost", 1),
+    ]
+
+
 def test_median_is_weighted_by_requests_and_the_slowest_is_the_slowest() -> None:
     busy, quiet = sample(requests=30, median=0.1), sample(requests=10, median=0.5)
     nothing = sample(requests=0, median=None)
