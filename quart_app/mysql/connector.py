@@ -13,6 +13,7 @@ from quart_app.mysql.errors import ConnectError, DatabaseError, QueryError, TLSR
 from quart_app.mysql.topology import Topology
 
 NO_SUCH_THREAD = 1094
+UNREACHABLE = 2003
 # With another endpoint to try, one that does not answer gets this long.
 HASTE = 1.0
 # A frozen server answers no TLS goodbye.
@@ -64,6 +65,36 @@ class MySQLDriver:
         connection.quit()
         return True
 
+    def has_choice(self) -> bool:
+        """Tell whether there is another endpoint to go to; one of those only read from is not left."""
+        return not self.topology.is_single and not self.config.any_role
+
+    async def answers(self, connection: Connection) -> bool:
+        """Ask the server of *connection* for a sign of life, on a connection of its own.
+
+        Waits for a second at most. Whatever the server says is one, a refusal too.
+        """
+        try:
+            probe = await self._connect_to(endpoint_of(connection), HASTE)
+        except ConnectError as exc:
+            return exc.errno != UNREACHABLE
+        probe.quit()
+        return True
+
+    async def move_on(self, connection: Connection) -> bool:
+        """Leave the server of *connection* for the next that serves; new connections go there.
+
+        False: there is none. Bounded as connect() is.
+        """
+        endpoint = endpoint_of(connection)
+        if self.topology.current == endpoint:
+            self.topology.failed(endpoint, asyncio.get_running_loop().time())
+            try:
+                (await self.connect()).quit()
+            except ConnectError:
+                return False
+        return self.topology.current != endpoint
+
     async def _try(self, endpoint: Endpoint, timeout: float) -> Connection:
         loop = asyncio.get_running_loop()
         try:
@@ -83,7 +114,7 @@ class MySQLDriver:
                 connection = await self._build(endpoint)
                 await connection._connect()  # noqa: SLF001 # aiomysql has no other way in
         except TimeoutError as exc:
-            raise ConnectError("timed out", errno=2003) from exc
+            raise ConnectError("timed out", errno=UNREACHABLE) from exc
         except Exception as exc:
             raise renamed(exc) from exc
         return connection

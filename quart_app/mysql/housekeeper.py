@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from quart_app.mysql import lifetime
 from quart_app.mysql.leaks import readable
+from quart_app.mysql.lookout import SILENCE, Lookout
 from quart_app.mysql.slot import Slot
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Housekeeper:
     def __init__(self, pool: "Pool") -> None:
         self._pool = pool
         self._task: asyncio.Task[None]  # from start() on
+        self._lookout = Lookout(pool)
         self.leaks = 0
 
     def start(self) -> None:
@@ -53,8 +55,9 @@ class Housekeeper:
 
     def _pause(self, now: float) -> float:
         """Sleep until something is due, within bounds."""
+        longest = SILENCE if self._pool.driver.has_choice() else TICK_MAX
         due = [min(s.ping_at, s.idle_since + s.recycle) for s in self._pool.idle_slots()]
-        return max(TICK_MIN, min([TICK_MAX, *(when - now for when in due)]))
+        return max(TICK_MIN, min([longest, *(when - now for when in due)]))
 
     def tick(self, now: float) -> None:
         """Look at everything once. Waits for nothing."""
@@ -65,6 +68,7 @@ class Housekeeper:
                 pool.ping_soon(slot)
         if pool.driver.preferred_due(now):
             pool.go_home_soon()
+        self._lookout.look(now)
         if pool.config.leak_threshold:
             for slot in pool.lent_slots():
                 self._look_for_leak(slot, now)

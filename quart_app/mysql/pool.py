@@ -173,6 +173,7 @@ class Pool:
         if self._observed:
             self.observer.released(used=used)
         connection.returned = True
+        connection.expendable = False
         slot.borrower = None
         self._give_back(slot, connection, now)
 
@@ -408,6 +409,10 @@ class Pool:
     def lent_slots(self) -> list[Slot]:
         """The slots that are out on loan."""
         return list(self._lent.values())
+
+    def filled_slots(self) -> list[Slot]:
+        """The slots that have a connection."""
+        return [slot for slot in self._slots if slot.connection is not None]
 
     def retire_if_unfit(self, slot: Slot, now: float) -> bool:
         """Close an idle connection that is too old or dead."""

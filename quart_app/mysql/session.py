@@ -184,6 +184,7 @@ class Session(Worker):
                 return result
         while True:
             connection = await self._borrow(attempts)
+            connection.expendable = intent is not Intent.WRITE
             try:
                 with attempts.limit():
                     result = await connection.run(sql, args, text=text)

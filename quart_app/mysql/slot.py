@@ -113,5 +113,14 @@ class Driver(Protocol):
     async def return_to_preferred(self) -> bool:
         """Look. True: it is, and is used from now on. Bounded."""
 
+    def has_choice(self) -> bool:
+        """Tell whether there is another server to go to."""
+
+    async def answers(self, connection: Connection) -> bool:
+        """Ask the server of *connection* for a sign of life. Bounded."""
+
+    async def move_on(self, connection: Connection) -> bool:
+        """Leave the server of *connection* for another. False: there is none. Bounded."""
+
     def describe(self) -> str:
         """Name the server for a log line, without credentials."""

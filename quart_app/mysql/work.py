@@ -80,9 +80,11 @@ class Worker(Borrower):
     async def _try(self, attempts: Attempts, transaction: Transaction, work: Work[T]) -> T:
         """Do *work* once and commit. Tells *attempts* of every DatabaseError it raises."""
         connection = transaction.connection
+        connection.expendable = True  # nothing lasts before COMMIT
         try:
             with self._holding(connection, transaction):
                 result = await work(connection)
+            connection.expendable = attempts.intent is Intent.IDEMPOTENT
             await transaction.commit()
         except BaseException as exc:
             error = as_database_error(exc)

@@ -190,6 +190,16 @@ class FakeDriver:
         """Tell what the script says."""
         return self.home_is_back
 
+    def has_choice(self) -> bool:
+        """Tell that there is one server."""
+        return False
+
+    async def answers(self, connection: Connection) -> bool:
+        """Fail: without a choice nobody may ask."""
+        raise AssertionError(f"asked about {connection!r}")
+
+    move_on = answers
+
     def describe(self) -> str:
         """Name the server."""
         return "fake"

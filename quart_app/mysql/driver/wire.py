@@ -58,6 +58,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         self.require_tls = require_tls
         self.statement_timeout = statement_timeout
         self.orphaned = False  # closed while the server may still be at work for us
+        self.expendable = False  # what is done on it can be done again, whatever came of it
         self.returned = False  # back in its pool: whoever still holds it may not use it
         self.on_lost: Callable[[], None] | None = None
         self.last_command_at = self._loop.time()
@@ -154,6 +155,12 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         """
         reader = self._reader
         return reader is not None and not self._heard_end and not reader._buffer
+
+    @property
+    def waits(self) -> bool:
+        """Whether a statement is out, and its answer has not come or not all of it."""
+        reader = self._reader
+        return reader is not None and (self._draining or reader._waiter is not None)
 
     def _ensure_alive(self) -> None:
         if self.returned:
@@ -325,14 +332,13 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
 
     def _look(self) -> None:
         self._watchdog = None
-        reader = self._reader
-        if reader is None or not (self._draining or reader._waiter is not None):
+        if not self.waits:
             return
         if self._loop.time() < self._deadline:
             self._watch()
             return
         writer = self._writer
-        reader.set_exception(TimeoutError())
+        self._reader.set_exception(TimeoutError())
         if self._draining:
             writer.transport.abort()
 
