@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator
 
 from quart import Quart
 
-from quart_app.extension import EXTENSION, QuartMySQL
+from quart_app.extension import EXTENSION
 from quart_app.mysql.errors import DatabaseError
+from quart_app.mysql.session import Session
 from quart_app.settings import Settings
 
 log = logging.getLogger("quart_app")
@@ -23,7 +24,7 @@ LIMITS = "SELECT @@max_connections, @@max_user_connections"
 
 def install(app: Quart, settings: Settings) -> None:
     """Have *app* compare once, when it is first connected; its start does not wait for that."""
-    session: QuartMySQL = app.extensions[EXTENSION]
+    session: Session = app.extensions[EXTENSION]
 
     async def serving() -> AsyncGenerator[None, None]:
         comparing = asyncio.create_task(_compare(session, settings), name="quart_app-budget")
@@ -49,19 +50,23 @@ def warning(settings: Settings, *, limit: int) -> str | None:
     )
 
 
-async def _compare(session: QuartMySQL, settings: Settings) -> None:
+async def fetch_limit(session: Session) -> int:
+    """Ask the server how many connections it takes from us; raises DatabaseError."""
+    found = await session.fetch_sole(LIMITS)
+    return min(int(limit) for limit in found if int(limit) > 0)
+
+
+async def _compare(session: Session, settings: Settings) -> None:
     text = warning(settings, limit=await _limit(session))
     if text is not None:
         log.warning(text)
 
 
-async def _limit(session: QuartMySQL) -> int:
+async def _limit(session: Session) -> int:
     """Ask the server for its limit, as often as it takes."""
     while True:
         try:
-            found = await session.fetch_sole(LIMITS)
+            return await fetch_limit(session)
         except DatabaseError as error:
             log.debug("the connection budget is not checked yet: %s", type(error).__name__)
             await asyncio.sleep(AGAIN_AFTER)
-        else:
-            return min(int(limit) for limit in found if int(limit) > 0)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from quart_app import budget
 from quart_app.diagnosis import explain
 from quart_app.migrations import read_state
 from quart_app.mysql import errors
@@ -37,19 +38,15 @@ async def check(settings: Settings) -> list[Finding]:
 
 
 async def _limits(session: Session, settings: Settings) -> list[Finding]:
-    sql = "SELECT @@wait_timeout, @@max_connections, @@global.read_only"
-    wait_timeout, max_connections, read_only = await session.fetch_sole(sql)
-    wanted = settings.workers * settings.maxsize
+    sql = "SELECT @@wait_timeout, @@global.read_only"
+    wait_timeout, read_only = await session.fetch_sole(sql)
+    too_many = budget.warning(settings, limit=await budget.fetch_limit(session))
     found = []
     if settings.pool_recycle is not None and settings.pool_recycle >= wait_timeout:
         text = f"QUART_APP_POOL_RECYCLE should be less than the server's wait_timeout ({wait_timeout} s)"
         found.append(Finding(text=text, ok=False))
-    if wanted >= max_connections:
-        text = (
-            f"QUART_APP_WORKERS * QUART_APP_MAXSIZE ({wanted}) should be less than the server's "
-            f"max_connections ({max_connections})"
-        )
-        found.append(Finding(text=text, ok=False))
+    if too_many is not None:
+        found.append(Finding(text=too_many, ok=False))
     if read_only in (1, "ON"):
         found.append(Finding(text="the server is read-only: writes will fail", ok=False))
     return found

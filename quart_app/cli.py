@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from quart_app.local_server import LocalServer
 
 NO_SUCH_TABLE = 1146
+MAX_WAIT = 24 * 3600  # to the server a negative number means: for ever
 # Imports within commands: each loads what it needs, and --help answers at once.
 
 
@@ -74,9 +75,13 @@ def serve(bind: str | None, workers: str | None, check: bool, worker_of: int | N
 @main.command()
 @click.option("--status", is_flag=True, help="Only say where the database stands.")
 @click.option(
-    "--wait", default=60.0, show_default=True, help="Seconds to wait for another migrate."
+    "--wait",
+    default=60,
+    show_default=True,
+    type=click.IntRange(0, MAX_WAIT),
+    help="Seconds to wait for another migrate.",
 )
-def migrate(status: bool, wait: float) -> None:
+def migrate(status: bool, wait: int) -> None:
     """Bring the tables up to date. Safe when many start at once: one works, the others wait."""
     settings = _settings()
     with _reported():
@@ -173,7 +178,7 @@ def _check(settings: Settings) -> None:
         sys.exit(1)
 
 
-def _migrate(settings: Settings, *, status: bool = False, wait: float = 60.0) -> None:
+def _migrate(settings: Settings, *, status: bool = False, wait: int = 60) -> None:
     from quart_app.migrations import migrate, read_state  # noqa: PLC0415
 
     if status:

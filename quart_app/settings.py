@@ -34,6 +34,8 @@ from quart_app.tokens import Tokens, parse_tokens
 PREFIX = "QUART_APP_"
 _BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:/,]+):[0-9]{1,5}|unix:/\S+|fd://[0-9]+")
 _POOL = PoolConfig()
+# No server takes more: the largest value of max_connections.
+MAX_CONNECTIONS = 100_000
 
 
 class SettingsError(Exception):
@@ -121,7 +123,7 @@ class Settings(BaseSettings):
     # The pool, by aiomysql's names where it has them.
     # At least one: readiness is told from connections that are there.
     minsize: PositiveInt = _POOL.minsize
-    maxsize: PositiveInt = _POOL.maxsize
+    maxsize: Annotated[PositiveInt, Field(le=MAX_CONNECTIONS)] = _POOL.maxsize
     max_waiting: NonNegativeInt = _POOL.max_waiting
     # None: derived from the server's wait_timeout.
     pool_recycle: PositiveFloat | None = _POOL.pool_recycle

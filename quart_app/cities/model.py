@@ -115,10 +115,17 @@ def read_cursor(cursor: str) -> Position:
         payload = raw[_CHECK_BYTES:]
         if raw[:_CHECK_BYTES] != _checksum(payload):
             raise _forged()
-        city, population, city_id = json.loads(payload)
-    except (binascii.Error, ValueError) as exc:
+        return _position(json.loads(payload))
+    except (binascii.Error, ValueError, RecursionError) as exc:
         raise _forged() from exc
-    return Position(city=city, population=population, city_id=city_id)
+
+
+def _position(fields: object) -> Position:
+    match fields:
+        case [str(city), int(population), int(city_id)]:
+            city.encode()  # JSON can write half a character
+            return Position(city=city, population=population, city_id=city_id)
+    raise _forged()
 
 
 def _forged() -> InvalidInput:

@@ -8,7 +8,7 @@ from quart import Request
 from quart_app.http.problems import INVALID, UNSUPPORTED_TYPE, ProblemError
 
 JSON = "application/json"
-FORM = "application/x-www-form-urlencoded"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 T = TypeVar("T")
 
 
@@ -21,7 +21,7 @@ async def read_json(request: Request, model: type[T]) -> T:
 
 async def read_json_or_form(request: Request, model: type[T]) -> T:
     """Read a JSON body, or a form's fields, into *model*. Raises ProblemError (400, 415)."""
-    if request.mimetype == FORM:
+    if request.mimetype in FORMS:
         form = await request.form
         try:
             return msgspec.convert(form.to_dict(), model, strict=False)

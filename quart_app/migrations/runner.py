@@ -83,10 +83,9 @@ async def _lock(connection: AsyncConnection, seconds: float) -> AsyncIterator[No
     if await connection.scalar(text(_LOCK), {"seconds": seconds}) != 1:
         message = f"another process has been migrating this database for {seconds:g} s"
         raise MigrationBusy(message)
-    try:
-        yield
-    finally:
-        await connection.execute(text(_UNLOCK))
+    yield
+    # After an error, or Ctrl-C, the connection may be of no more use: the lock ends with its session.
+    await connection.execute(text(_UNLOCK))
 
 
 def _config(connection: Connection) -> Config:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from quart_app.mysql.session import Session
 from quart_app.students import repository
 from quart_app.students.model import (
+    MAX_ID,
     Attempt,
     AttemptPage,
     ChapterResult,
@@ -33,7 +34,9 @@ async def record_attempt(
 
     Raises NotFound.
     """
-    found = await repository.insert_attempt(session, student_id, chapter_id, attempt)
+    found = None
+    if max(student_id, chapter_id) <= MAX_ID:  # else no column could hold it
+        found = await repository.insert_attempt(session, student_id, chapter_id, attempt)
     if found is None:
         await assume_exist(session, student_id, chapter_id)
         raise NotFound("the student or the chapter was removed at this moment")

@@ -73,16 +73,19 @@ async def test_check_is_content_with_what_works(world_url: str) -> None:
     assert findings[0].text.startswith("connected: ")
 
 
-async def test_check_tells_of_missing_tables_and_too_many_connections(database_url: str) -> None:
-    settings = settings_for(
-        parse_database_url(database_url), maxsize=100_000, pool_recycle=1_000_000.0
-    )
+@pytest.mark.parametrize(
+    "many", [{"maxsize": 100_000}, {"workers": 100_000}, {"instances": 100_000}], ids=str
+)
+async def test_check_tells_of_missing_tables_and_too_many_connections(
+    database_url: str, many: dict[str, int]
+) -> None:
+    settings = settings_for(parse_database_url(database_url), pool_recycle=1_000_000.0, **many)
     wrong = [finding.text for finding in await check(settings) if not finding.ok]
     assert [word for text in wrong for word in text.split() if word.isupper() and "_" in word] == [
         "QUART_APP_POOL_RECYCLE",
-        "QUART_APP_WORKERS",
         "QUART_APP_MAXSIZE",
     ]
+    assert "100000" in wrong[1]
     assert "quart-app migrate" in wrong[-1]
 
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from quart_app.database_url import parse_database_url
 from quart_app.migrations import MigrationBusy, migrate, read_state, runner
@@ -98,6 +98,25 @@ async def test_lock_is_given_back_after_a_failure(
         patched.setattr(runner, "_upgrade", fail)
         await migrate(connect)
     assert (await migrate(connect, lock_timeout=1)).pending
+
+
+async def test_migration_that_is_cut_off_says_no_more_than_that(
+    connect: ConnectConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    def work(connection: Connection) -> None:
+        begun.set()
+        connection.execute(text("SELECT SLEEP(60)"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "_upgrade", work)
+        migrating = asyncio.create_task(migrate(connect))
+        await begun.wait()
+        migrating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await migrating
+    assert (await migrate(connect, lock_timeout=10)).pending
 
 
 async def test_wrong_password_database_and_port_are_told_apart(

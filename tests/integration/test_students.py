@@ -204,7 +204,15 @@ async def test_a_bad_key_is_refused_and_leaves_nothing(play: Play, key: str) -> 
     assert await play.nothing_was_written()
 
 
-@pytest.mark.parametrize("path", ["/students/9999/chapters/1", "/students/1/chapters/9999"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/students/9999/chapters/1",
+        "/students/1/chapters/9999",
+        "/students/4294967296/chapters/1",
+        "/students/1/chapters/9999999999",
+    ],
+)
 async def test_who_is_not_there_is_not_found(play: Play, path: str) -> None:
     for address in (path, f"{path}/attempts"):
         status, problem = await play.get(address)

@@ -50,6 +50,13 @@ def test_wrong_options_are_told_as_settings(runner: CliRunner) -> None:
         assert f"  {name}: " in result.output
 
 
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "1e9"])
+def test_migrate_waits_no_longer_than_a_day(runner: CliRunner, seconds: str) -> None:
+    result = runner.invoke(main, ["migrate", "--wait", seconds])
+    assert result.exit_code == 2
+    assert "Invalid value for '--wait'" in result.output
+
+
 def test_unknown_command_is_told(runner: CliRunner) -> None:
     result = runner.invoke(main, ["sevre"])
     assert result.exit_code == 2

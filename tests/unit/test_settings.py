@@ -46,6 +46,14 @@ def test_environment_sets_pool_and_connect(environ: pytest.MonkeyPatch) -> None:
     assert settings.bind == ("127.0.0.1:1", "[::1]:2")
 
 
+def test_more_connections_than_any_server_takes_are_a_typing_error(
+    environ: pytest.MonkeyPatch,
+) -> None:
+    environ.setenv("QUART_APP_MAXSIZE", "10000000")
+    (fault,) = faults()
+    assert fault.startswith("QUART_APP_MAXSIZE: ")
+
+
 def test_default_budget_is_in_order() -> None:
     settings = Settings.from_env()
     budget = [getattr(settings, name) for name in Settings.budget]

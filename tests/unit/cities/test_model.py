@@ -1,9 +1,12 @@
 """The rules of cities."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quart_app.cities import model
 from quart_app.cities.model import (
     MAX_NAME_LENGTH,
     InvalidInput,
@@ -40,6 +43,30 @@ def test_changed_cursor_is_refused(position: Position, data: st.DataObject) -> N
 
 @pytest.mark.parametrize("cursor", ["", "x", "abc", "====", "é", "a" * 100_000, "WyJhIiwxLDJd"])
 def test_made_up_cursor_is_refused(cursor: str) -> None:
+    with pytest.raises(InvalidInput, match="cursor"):
+        read_cursor(cursor)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"5",
+        b"null",
+        b"{}",
+        b'["a",1]',
+        b'["a",1,1,1]',
+        b'[["a"],1,1]',
+        b'[{"a":1},1,1]',
+        b'["a",null,1]',
+        b'["a",NaN,1]',
+        b'["a",1,Infinity]',
+        b'["a",1.5,1]',
+        b'["\\ud800",1,1]',
+        b"[" * 850,
+    ],
+)
+def test_made_up_cursor_with_a_good_checksum_is_refused(payload: bytes) -> None:
+    cursor = base64.urlsafe_b64encode(model._checksum(payload) + payload).decode().rstrip("=")
     with pytest.raises(InvalidInput, match="cursor"):
         read_cursor(cursor)
 

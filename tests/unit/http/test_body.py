@@ -8,6 +8,8 @@ from quart import Quart, request
 
 from quart_app.http import body, problems
 
+MULTIPART = b'--b\r\nContent-Disposition: form-data; name="number"\r\n\r\n7\r\n--b--\r\n'
+
 
 class Asked(msgspec.Struct, frozen=True):
     """A body with one field."""
@@ -46,6 +48,7 @@ async def _post(app: Quart, path: str, data: bytes, content_type: str) -> tuple[
         ("/either", b'{"number": 7}', "application/json"),
         ("/either", b"number=7", "application/x-www-form-urlencoded"),
         ("/either", b"number=7&number=8", "application/x-www-form-urlencoded"),
+        ("/either", MULTIPART, "multipart/form-data; boundary=b"),
     ],
 )
 async def test_what_fits_is_read(app: Quart, path: str, data: bytes, content_type: str) -> None:
@@ -66,6 +69,9 @@ async def test_what_fits_is_read(app: Quart, path: str, data: bytes, content_typ
         ("/json", b'{"a":' * 100_000, "application/json", 400),
         ("/either", b"number=-7", "application/x-www-form-urlencoded", 400),
         ("/either", b"", "application/x-www-form-urlencoded", 400),
+        ("/either", MULTIPART, "multipart/form-data", 400),
+        ("/either", MULTIPART[:20], "multipart/form-data; boundary=b", 400),
+        ("/json", MULTIPART, "multipart/form-data; boundary=b", 415),
     ],
 )
 async def test_the_rest_is_refused(
