@@ -10,11 +10,11 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && command -v "$$p" && break; done)
 
-.PHONY: help serve test coverage lint types check lock bench bench-quick bench-engine audit sbom docs reference clean clean-data runtime dev
+.PHONY: help serve test coverage lint types check lock bench bench-quick bench-engine bench-costs bench-publish audit sbom docs reference clean clean-data runtime dev
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: runtime  ## the API with real data on a private database; PORT=8000
 	@$(BIN)/python -m quart_app.local_server
@@ -48,7 +48,7 @@ lock: dev  ## compile the lock files anew from pyproject.toml
 	lock --group docs -c requirements-dev.txt -o requirements-docs.txt; \
 	lock --group audit -o requirements-audit.txt
 
-bench: dev  ## ours beside the peers: one table, one plot
+bench: dev  ## ours beside the peers, about an hour; ARGS="--rounds 3": half an hour; ARGS=--resume goes on
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: dev  ## the same with fewer peers and short rounds, in under 3 minutes
@@ -56,6 +56,12 @@ bench-quick: dev  ## the same with fewer peers and short rounds, in under 3 minu
 
 bench-engine: dev  ## the pool alone, beside aiomysql's
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
+
+bench-costs: dev  ## what each safety feature costs a request, and each layer
+	@$(BIN)/python -m benchmarks.costs $(ARGS)
+
+bench-publish: dev  ## write the results into README.md and docs/discussion/speed.md
+	@$(BIN)/python -m benchmarks.publish
 
 audit:  ## are there known vulnerabilities in what is locked? asks a service on the network
 	@$(PYTHON) scripts/bootstrap.py $(VENV)-audit audit

@@ -1,6 +1,8 @@
 """``python -m benchmarks``: build the peers, run everything side by side, print, plot."""
 
 import contextlib
+import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,10 +24,11 @@ RUN_FOLDER = environments.HERE / ".run"
 @click.option("--system", "names", multiple=True, help="Only these; repeat. A prefix will do.")
 @click.option("--workload", "workloads", multiple=True, type=click.Choice([*work.WORKLOADS]))
 @click.option("--concurrency", "concurrencies", multiple=True, type=click.IntRange(1, 1000))
-@click.option("--rounds", "count", type=click.IntRange(1, 50), help="[default: 5; quick: 2]")
-@click.option("--seconds", type=click.IntRange(1, 60), help="Of each run. [default: 4; quick: 1]")
+@click.option("--rounds", "count", type=click.IntRange(1, 50), help="[default: 6; quick: 2]")
+@click.option("--seconds", type=click.IntRange(1, 60), help="Of each run. [default: 2; quick: 1]")
 @click.option("--python", default=environments.default_python(), help="Runs every system.")
 @click.option("--out", type=click.Path(path_type=Path), default=environments.HERE / "results")
+@click.option("--resume", is_flag=True, help="Keep what --out holds; measure what is missing.")
 @click.option("--restart/--no-restart", "restarts", default=True, help="Time the healing, too.")
 @click.option("--list", "only_list", is_flag=True, help="List the systems and stop.")
 @click.option("--build", "only_build", is_flag=True, help="Build the environments and stop.")
@@ -39,6 +42,7 @@ def main(  # noqa: PLR0913 - one for each option
     seconds: int | None,
     python: str,
     out: Path,
+    resume: bool,
     restarts: bool,
     only_list: bool,
     only_build: bool,
@@ -46,7 +50,8 @@ def main(  # noqa: PLR0913 - one for each option
     """Measure quart_app beside the answers of the day, on this machine, over loopback only.
 
     Every system is one process with its database connections, all are resident, one is under load
-    at a time, rounds alternate. A full run takes about an hour.
+    at a time, rounds alternate. A full run takes about an hour, --rounds 3 half of that. Interrupted,
+    it reports what it has, and --resume goes on from there.
     """
     chosen = _chosen_systems(names, quick=quick)
     if only_list:
@@ -54,18 +59,23 @@ def main(  # noqa: PLR0913 - one for each option
             click.echo(f"{system.name:28} {system.label}")
         return
     _require_programs()
-    environments.build([*dict.fromkeys(s.environment for s in chosen), "plots"], python=python)
+    wanted = [s.environment for s in chosen]
+    environments.build(dict.fromkeys([*wanted, "ours", "plots"]), python=python)  # ours: seeds, too
     if only_build:
         return
     plan = rounds.Plan(
         cells=_chosen_cells(workloads, concurrencies, quick=quick),
-        rounds=count or (2 if quick else 5),
-        seconds=seconds or (1 if quick else 4),
+        rounds=count or (2 if quick else 6),
+        seconds=seconds or (1 if quick else 2),
     )
+    run = _Run(plan, out, known=report.read_samples(out / "results.json") if resume else [])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _measure_and_report(chosen, plan, out, restarts=restarts)
+        run.measure(chosen, restarts=restarts)
     except (catalogue.StartFailedError, load.LoadFailedError) as error:
         raise click.ClickException(str(error)) from error
+    finally:
+        run.show()
 
 
 def _chosen_systems(names: tuple[str, ...], *, quick: bool) -> list[System]:
@@ -102,31 +112,63 @@ def _require_programs() -> None:
         raise click.ClickException(text)
 
 
-def _measure_and_report(
-    chosen: list[System], plan: rounds.Plan, out: Path, *, restarts: bool
-) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    with _all_running(chosen) as (server, systems):
-        expected = rounds.expected_runs(systems, plan)
-        with click.progressbar(
-            length=expected, label="measuring", file=sys.stderr, item_show_func=_shown
-        ) as bar:
-            samples = rounds.run(systems, server, plan, tick=lambda what: bar.update(1, what))
-        healed = _heal(systems, server) if restarts else {}
-    results = Results(samples)
-    judged = targets.verdicts(results, samples, first_answers_ms=healed)
-    told = report.Report(
-        machine=machine.describe(),
-        versions=machine.versions(),
-        samples=samples,
-        results=results,
-        verdicts=judged,
-    )
-    report.write_json(out / "results.json", told)
-    text = report.markdown(told)
-    (out / "results.md").write_text(text)
-    click.echo(text)
-    _plot(out)
+class _Run:
+    """What was measured so far. Written after every cell, so that an interruption costs little."""
+
+    def __init__(self, plan: rounds.Plan, out: Path, *, known: list[rounds.Sample]) -> None:
+        self._plan, self._out = plan, out
+        self._samples = known
+        self._first_answers_ms: dict[str, float] = {}
+        self._pool: list[targets.Verdict] = []
+        self._complete = False
+        self._machine, self._versions = machine.describe(), machine.versions()
+
+    def measure(self, chosen: list[System], *, restarts: bool) -> None:
+        """Measure everything, then how the systems heal, then the pool alone."""
+        self._out.mkdir(parents=True, exist_ok=True)
+        with _all_running(chosen) as (server, systems):
+            expected = rounds.expected_runs(systems, self._plan)
+            known = {sample.place for sample in self._samples}
+            with click.progressbar(
+                length=expected, label="measuring", file=sys.stderr, item_show_func=_shown
+            ) as bar:
+                for samples in rounds.run(
+                    systems, server, self._plan, known=known, tick=lambda what: bar.update(1, what)
+                ):
+                    self._samples += samples
+                    self._write()
+            if restarts:
+                self._first_answers_ms = _heal(systems, server)
+        self._pool = _pool_alone()
+        self._complete = True
+
+    def show(self) -> None:
+        """Write and print all of it, and draw it; nothing where nothing was measured."""
+        if not self._samples:
+            return
+        told = self._write()
+        text = report.markdown(told)
+        (self._out / "results.md").write_text(text)
+        click.echo(text)
+        _plot(self._out)
+
+    def _write(self) -> report.Report:
+        results = Results(self._samples)
+        judged = targets.verdicts(results, self._samples, first_answers_ms=self._first_answers_ms)
+        told = report.Report(
+            machine=self._machine,
+            versions=self._versions,
+            plan={
+                "rounds": self._plan.rounds,
+                "seconds": self._plan.seconds,
+                "complete": self._complete,
+            },
+            samples=self._samples,
+            results=results,
+            verdicts=[*judged, *self._pool],
+        )
+        report.write_json(self._out / "results.json", told)
+        return told
 
 
 def _shown(what: object) -> str:
@@ -155,6 +197,16 @@ def _all_running(
 def _heal(systems: list[Running], server: database.Server) -> dict[str, float]:
     ours = [running for running in systems if running.system.family is Family.OURS]
     return {running.system.name: restart.first_answer_ms(running, server) for running in ours}
+
+
+def _pool_alone() -> list[targets.Verdict]:
+    """Borrow and return, without HTTP; on the Python that the systems run on."""
+    out = RUN_FOLDER / "engine"
+    python = str(environments.program("ours", "python"))
+    command = [python, "-m", "benchmarks.engine", "--only", "free", "--out", str(out)]
+    subprocess.run(command, check=True, cwd=environments.ROOT, stdout=subprocess.DEVNULL)
+    figures = json.loads((out / "engine.json").read_text())["figures"]
+    return [targets.Verdict(**{k: v for k, v in f.items() if k != "outcome"}) for f in figures]
 
 
 def _plot(out: Path) -> None:

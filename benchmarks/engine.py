@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import platform
 import random
 import statistics
 import time
@@ -101,7 +102,7 @@ async def free_connection(server: Server) -> list[Verdict]:
     name = "acquire + release of a free connection"
     return [
         _at_most(f"{name} (best {min(ours):.2f})", us, 3.0, "us"),
-        _at_most(f"the same, share of aiomysql's {them:.2f} us", us / them, 1.0, "x"),
+        _at_most(f"{name}, share of aiomysql's {them:.2f} us", us / them, 1.0, "x"),
     ]
 
 
@@ -274,7 +275,7 @@ def main(*, names: tuple[str, ...], loop: str, out: Path) -> None:
     click.echo(report.table(("figure", "measured", "wanted", "outcome"), rows))
     out.mkdir(parents=True, exist_ok=True)
     content = {
-        "machine": machine.describe(),
+        "machine": {**machine.describe(), "python": f"Python {platform.python_version()}"},
         "loop": loop,
         "figures": [{**asdict(v), "outcome": v.outcome} for v in found],
     }

@@ -1,10 +1,11 @@
 """Drive load with wrk, and with siege as the original did. Loopback only, seconds long."""
 
 import json
+import resource
 import shutil
 import subprocess
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Load:
     failures: int
     p50_ms: float | None
     p99_ms: float | None
+    cpu_seconds: float = 0.0  # of the load generator itself
 
 
 class LoadFailedError(Exception):
@@ -52,9 +54,12 @@ def has_siege() -> bool:
 
 def drive(kind: Kind, url: str, *, concurrency: int, seconds: float) -> Load:
     """Keep *concurrency* connections busy for *seconds*; raises LoadFailedError."""
+    before = _children_cpu()
     if kind is Kind.SIEGE:
-        return _siege(url, concurrency=concurrency, seconds=seconds)
-    return _wrk(kind, url, concurrency=concurrency, seconds=seconds)
+        done = _siege(url, concurrency=concurrency, seconds=seconds)
+    else:
+        done = _wrk(kind, url, concurrency=concurrency, seconds=seconds)
+    return replace(done, cpu_seconds=_children_cpu() - before)
 
 
 def _wrk(kind: Kind, url: str, *, concurrency: int, seconds: float) -> Load:
@@ -94,6 +99,11 @@ def _siege(url: str, *, concurrency: int, seconds: float) -> Load:
         p50_ms=None,
         p99_ms=None,
     )
+
+
+def _children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # of those that ended
+    return used.ru_utime + used.ru_stime
 
 
 def _run(command: list[str]) -> str:

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.environments import program
@@ -14,6 +15,7 @@ PACKAGES = ("flask", "quart", "fastapi", "ours")
 def describe() -> dict[str, str]:
     """Return processor, memory, kernel and versions."""
     return {
+        "date": datetime.now(UTC).date().isoformat(),
         "processor": _first("/proc/cpuinfo", "model name"),
         "cores": str(os.cpu_count()),
         "memory": _first("/proc/meminfo", "MemTotal"),

@@ -1,10 +1,10 @@
 """What the kernel counts: CPU time, memory and sockets of a group of processes."""
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
-TICK = 1 / os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
 
@@ -16,7 +16,7 @@ def processes_of_session(session: int) -> list[int]:
 
 def cpu_seconds(pids: Iterable[int]) -> float:
     """Return user and system time that the processes, all threads of them, have used."""
-    return sum((_stat(pid, field=14) + _stat(pid, field=15)) * TICK for pid in pids)
+    return sum(_cpu_clock(pid) for pid in pids)
 
 
 def largest_rss_mib(pids: Iterable[int]) -> float:
@@ -32,6 +32,16 @@ def connections_to(port: int, pids: Iterable[int]) -> int:
 
 def _all_processes() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _cpu_clock(pid: int) -> float:
+    """Read the process's own clock, to the nanosecond: /proc counts in hundredths of a second,
+    and a database that has little to do uses ten of them in a run. 0 if the process has ended.
+    """
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3), which Python lacks
+    except OSError:
+        return 0.0
 
 
 def _stat(pid: int, *, field: int) -> int:

@@ -21,25 +21,38 @@ class Report:
     samples: Sequence[Sample]
     results: Results
     verdicts: Sequence[Verdict]
+    plan: dict[str, int | float | bool]
 
 
 def write_json(path: Path, report: Report) -> None:
-    """Write it for programs."""
+    """Write it for programs, a sample on each line; never half of it."""
     content = {
         "machine": report.machine,
+        "plan": report.plan,
         "versions": report.versions,
         "labels": {name: system.label for name, system in BY_NAME.items()},
         "summaries": [dataclasses.asdict(summary) for summary in report.results.by_key.values()],
         "targets": [{**dataclasses.asdict(v), "outcome": v.outcome} for v in report.verdicts],
-        "samples": [dataclasses.asdict(sample) for sample in report.samples],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    samples = ",\n".join(json.dumps(dataclasses.asdict(sample)) for sample in report.samples)
+    text = json.dumps(content, indent=1).removesuffix("\n}")
+    fresh = path.with_suffix(".new")
+    fresh.write_text(f'{text},\n "samples": [\n{samples}\n]\n}}\n')
+    fresh.replace(path)
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Read back the samples of an earlier run; none if there was none."""
+    if not path.exists():
+        return []
+    return [Sample(**fields) for fields in json.loads(path.read_text())["samples"]]
 
 
 def markdown(report: Report) -> str:
     """Return the tables of all cells, and the targets."""
     results, verdicts, machine = report.results, report.verdicts, report.machine
     parts = ["# Results", ", ".join(f"{key} {value}" for key, value in machine.items())]
+    parts.append(", ".join(f"{key} {value}" for key, value in report.plan.items()))
     for workload, concurrency in results.cells():
         parts.append(f"## {WORKLOADS[workload].what}, {concurrency} connections")
         parts.append(_cell_table(results, workload, concurrency))
@@ -50,7 +63,7 @@ def markdown(report: Report) -> str:
 def _cell_table(results: Results, workload: str, concurrency: int) -> str:
     head = (
         *("system", "req/s", "+-", "/ PersistentDB", "/ own no-db", "p50 ms", "p99 ms"),
-        *("app us", "db us", "stmts", "failed", "conns", "RSS MiB"),
+        *("app us", "db us", "client us", "stmts", "failed", "conns", "RSS MiB"),
     )
     rows = [
         _cell_row(summary, results, concurrency)
@@ -73,6 +86,7 @@ def _cell_row(summary: Summary, results: Results, concurrency: int) -> list[str]
         _number(summary.p99_ms),
         f"{summary.app_us:.0f}",
         f"{summary.database_us:.0f}",
+        f"{summary.client_us:.0f}",
         f"{summary.statements:.2f}",
         str(summary.failures),
         str(summary.connections),

@@ -24,6 +24,7 @@ class Summary:
     p99_ms: float | None
     app_us: float
     database_us: float
+    client_us: float
     statements: float
     failures: int
     connections: int
@@ -87,6 +88,7 @@ def _summarise(samples: Sequence[Sample]) -> Summary:
         p99_ms=_median(samples, lambda s: s.p99_ms),
         app_us=statistics.median(s.app_us for s in samples),
         database_us=statistics.median(s.database_us for s in samples),
+        client_us=statistics.median(s.client_us for s in samples),
         statements=statistics.median(s.statements for s in samples),
         failures=sum(s.failures for s in samples),
         connections=max(s.connections for s in samples),

@@ -1,6 +1,6 @@
 """The speed that was promised, each promise against what was measured. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from benchmarks.rounds import Sample
@@ -8,6 +8,7 @@ from benchmarks.summary import Results
 from benchmarks.systems import SYSTEMS, Family, System
 
 PERSISTENT = "flask-persistent-db"
+MOST_CONNECTIONS = 8
 RSS_LIMIT_MIB = 90.0
 RSS_GROWTH_LIMIT = 1.05
 FIRST_ANSWER_LIMIT_MS = 100.0
@@ -39,7 +40,7 @@ class Verdict:
 
 
 def verdicts(
-    results: Results, samples: list[Sample], *, first_answers_ms: dict[str, float]
+    results: Results, samples: list[Sample], *, first_answers_ms: Mapping[str, float]
 ) -> list[Verdict]:
     """Judge our app on each server that it ran on; what was not measured is left out."""
     found: list[Verdict] = []
@@ -92,6 +93,16 @@ def _against_own_ceiling(results: Results, system: System) -> Iterator[Verdict]:
     if flat is not None:
         name = "flat throughput: c=1000 / c=256 on 8 connections"
         yield Verdict(name=name, system=system.name, value=flat, target=0.9)
+    crowd = results.find(system.name, "lookup", 1000)
+    if crowd is not None:
+        yield Verdict(
+            name="connections to the database, c=1000",
+            system=system.name,
+            value=crowd.connections,
+            target=MOST_CONNECTIONS,
+            at_most=True,
+            unit="open",
+        )
 
 
 def _against_fastapi(results: Results, system: System) -> Iterator[Verdict]:

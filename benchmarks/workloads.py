@@ -30,6 +30,10 @@ class Cell:
     workload: Workload
     concurrency: int
 
+    def suits(self, system: System) -> bool:
+        """Tell if the system is asked for it, at this concurrency."""
+        return self.workload.suits(system) and self.concurrency <= system.most_clients
+
 
 _CITY = "/?city=london"
 LOOKUP = Workload(name="lookup", path=_CITY, kind=Kind.GET, what="GET /?city=london")

@@ -1,10 +1,11 @@
 """What the benchmarks make of their samples: medians, ratios, verdicts, tables."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from benchmarks.report import Report, markdown, table
+from benchmarks.report import Report, markdown, read_samples, table, write_json
 from benchmarks.rounds import Sample
 from benchmarks.summary import Results
 from benchmarks.systems import SYSTEMS, Family
@@ -22,6 +23,7 @@ SAMPLE = Sample(
     p99_ms=2.0,
     app_us=300.0,
     database_us=30.0,
+    client_us=10.0,
     statements=0.25,
     connections=8,
     rss_mib=70.0,
@@ -102,13 +104,34 @@ def test_memory_may_not_grow() -> None:
     assert outcomes(*rounds)["RSS of the last round / of a middle one"] == "short by 9%"
 
 
-def test_report_names_systems_and_outcomes() -> None:
-    results = Results([SAMPLE])
-    verdict = Verdict(name="fast", system="ours-hypercorn", value=1.0, target=2.0)
-    told = Report(
-        machine={"cores": "2"}, versions={}, samples=[SAMPLE], results=results, verdicts=[verdict]
+def test_a_thousand_clients_share_eight_connections() -> None:
+    name = "connections to the database, c=1000"
+    assert outcomes(sample(concurrency=1000))[name] == "PASS"
+    assert outcomes(sample(concurrency=1000, connections=9))[name] == "short by 12%"
+
+
+def _report(samples: list[Sample], found: list[Verdict]) -> Report:
+    return Report(
+        machine={"cores": "2"},
+        versions={},
+        plan={"rounds": 3},
+        samples=samples,
+        results=Results(samples),
+        verdicts=found,
     )
-    text = markdown(told)
+
+
+def test_what_was_written_can_be_gone_on_from(tmp_path: Path) -> None:
+    samples = [sample(), sample("flask-timer", round=1, p99_ms=None)]
+    assert read_samples(tmp_path / "results.json") == []
+    write_json(tmp_path / "results.json", _report(samples, []))
+    assert read_samples(tmp_path / "results.json") == samples
+    assert [s.place for s in samples][1] == ("flask-timer", "lookup", 16, 1)
+
+
+def test_report_names_systems_and_outcomes() -> None:
+    verdict = Verdict(name="fast", system="ours-hypercorn", value=1.0, target=2.0)
+    text = markdown(_report([SAMPLE], [verdict]))
     assert "| quart_app, Hypercorn |" in text
     assert "short by 50%" in text
 
