@@ -81,6 +81,10 @@ class Run:
             click.echo(f"on {self._version}\n{report.HEAD}")
             self._since = clock()
             for row in self._plan:
+                missing = await row.missing(bench.faults)
+                if missing:
+                    click.echo(report.left_out(row, missing))
+                    continue
                 progress = _Progress(row)
                 self._results.append(await play(row, bench, heard=progress.heard))
                 progress.clear()

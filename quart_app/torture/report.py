@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from quart_app.torture.outcome import Outcome
+from quart_app.torture.rows.row import Row
 from quart_app.torture.run import Result
 from quart_app.torture.timeline import STEP, buckets
 
@@ -24,6 +25,11 @@ def line(result: Result) -> str:
         f" {result.account.lost:>5} {result.account.doubled:>8} {result.leaked:>7}"
         f"  {'kept' if result.kept else 'BROKEN':<7}  {not_ok(result)}"
     )
+
+
+def left_out(row: Row, why: str) -> str:
+    """A row that cannot be played here."""
+    return f"{row.number:<4} {row.title:<48} not played: {why}"
 
 
 def not_ok(result: Result) -> str:

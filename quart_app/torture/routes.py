@@ -63,6 +63,8 @@ async def transfer_once(token: int) -> str:
 
 async def _move(connection: Connection, token: int) -> None:
     source, target = (int(request.args[name]) for name in ("source", "target"))
+    # What was read must still be so when it is changed; some servers see to that (1020).
+    await connection.run("SELECT balance FROM torture_account WHERE account_id = %s", (source,))
     add = "UPDATE torture_account SET balance = balance + %s WHERE account_id = %s"
     await connection.run(add, (-1, source))
     await connection.run(add, (1, target))

@@ -16,7 +16,7 @@ from quart_app.mysql.errors import DatabaseError
 from quart_app.torture.faults import Faults
 from quart_app.torture.galera import Node
 from quart_app.torture.outcome import Kind, Outcome
-from quart_app.torture.rows.row import HELD, IN_TIME, Play, Row
+from quart_app.torture.rows.row import HELD, Play, Row
 from quart_app.torture.scene import Scene
 
 PROBE_EVERY = 0.02
@@ -183,8 +183,8 @@ CLUSTER = (
     Row(
         number="10f",
         title="node in use frozen",
-        play=in_cluster(_freeze, follows=False),
-        promise=IN_TIME,
+        play=in_cluster(_freeze),
+        promise=HELD,
         quick=False,
     ),
     Row(

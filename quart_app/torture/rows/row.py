@@ -32,6 +32,11 @@ async def as_it_is(_faults: Faults) -> AsyncGenerator[None, None]:
     yield
 
 
+async def nothing(_faults: Faults) -> str:
+    """Any server will do."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A fault and its promise.
@@ -50,6 +55,8 @@ class Row:
     through_proxy: bool = False
     # How the server is set up before the program starts.
     server: Callable[[Faults], AbstractAsyncContextManager[None]] = as_it_is
+    # What it takes and is not here, in words: then the row is not played.
+    missing: Callable[[Faults], Awaitable[str]] = nothing
     # The row is given up after this long.
     timeout: float = 120.0
     # Part of a quick run.

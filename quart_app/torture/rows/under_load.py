@@ -95,6 +95,38 @@ async def _hold(locker: Connection) -> None:
     await locker.rollback()
 
 
+async def _rows_changed(faults: Faults) -> None:
+    """Change what transactions have read, while they wait to change it themselves; over and over."""
+    async with faults.admin() as rival:
+        for _ in range(6):
+            await rival.begin()
+            await rival.run("UPDATE torture_account SET balance = balance + 1")
+            await asyncio.sleep(0.15)
+            await rival.run("UPDATE torture_account SET balance = balance - 1")
+            await rival.commit()
+            await asyncio.sleep(0.15)
+
+
+async def _snapshot_conflicts(scene: Scene, row: Row) -> None:
+    await under_load(_rows_changed)(scene, row)
+    log = scene.log_path.read_text(errors="replace")
+    scene.expect(
+        "Deadlock 1020" in log, "no transaction met a snapshot conflict, so none was healed"
+    )
+
+
+async def no_snapshot_isolation(faults: Faults) -> str:
+    """Tell that the server does not know error 1020 in InnoDB."""
+    async with faults.admin() as admin:
+        known = (await admin.run("SHOW GLOBAL VARIABLES LIKE 'innodb_snapshot_isolation'")).rows
+    return "" if known else "this server has no innodb_snapshot_isolation, as newer MariaDB has"
+
+
+def snapshot_isolation(faults: Faults) -> AbstractAsyncContextManager[None]:
+    """A transaction may not change what was changed since it first read (1020)."""
+    return faults.variable("innodb_snapshot_isolation", 1)
+
+
 def impatient_locks(faults: Faults) -> AbstractAsyncContextManager[None]:
     """Waits for locks end after one second (1205)."""
     return faults.variable("innodb_lock_wait_timeout", 1)
@@ -162,11 +194,18 @@ ROWS = (
         through_proxy=True,
     ),
     Row(
-        number="8",
+        number="8a",
         title="deadlocks, and lock waits that run out",
         play=under_load(_rows_locked),
         promise=LOCKS,
         server=impatient_locks,
+    ),
+    Row(
+        number="8b",
+        title="snapshot conflicts (1020)",
+        play=_snapshot_conflicts,
+        server=snapshot_isolation,
+        missing=no_snapshot_isolation,
     ),
     Row(number="9a", title="too many connections (1040)", play=no_more(Faults.full_house)),
     Row(number="9b", title="the user's limit is reached (1226)", play=no_more(Faults.user_limit)),
