@@ -5,7 +5,7 @@ and the body of a GET or HEAD, which means nothing, is not read.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import lru_cache
 from inspect import CO_COROUTINE
 from types import FunctionType, MethodType
@@ -18,6 +18,7 @@ from quart.asgi import ASGIHTTPConnection
 from quart.sessions import NullSession, SessionInterface
 from quart.typing import ResponseTypes
 from quart.wrappers.base import BaseRequestWebsocket
+from quart.wrappers.request import Body
 from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter
@@ -54,7 +55,7 @@ class LeanRequest(Request):
 
 
 class LeanConnection(ASGIHTTPConnection):
-    """Handles a GET in the server's own task; Quart makes two more and waits for both."""
+    """Handles a request in the server's own task; Quart makes two more and waits for both."""
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer the request. Cancelled, or left by its client, it cancels the handler."""
@@ -63,12 +64,16 @@ class LeanConnection(ASGIHTTPConnection):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         task = asyncio.current_task()
-        if task is None or self.scope["method"] not in BODILESS:
+        if task is None:
             await super().__call__(receive, send)
             return
         request = self._create_request_from_scope(send)
-        request.body.set_complete()
         watch = _Watch(receive, task)
+        if self.scope["method"] in BODILESS:
+            request.body.set_complete()
+            watch.start_later()
+        else:
+            watch.take(request.body)
         try:
             await self.handle_request(request, send)
         except asyncio.CancelledError:
@@ -120,7 +125,10 @@ class LeanConnection(ASGIHTTPConnection):
 
 
 class _Watch:
-    """Cancels a request's task when its client goes away, once the request takes a while."""
+    """Takes a request's body in; cancels its task when its client goes away.
+
+    For that it only looks once the request takes a while.
+    """
 
     __slots__ = ("_later", "_receive", "_task", "_watcher", "left")
 
@@ -128,20 +136,43 @@ class _Watch:
         self.left = False
         self._receive, self._task = receive, task
         self._watcher: asyncio.Task[None] | None = None
-        self._later = asyncio.get_running_loop().call_later(WATCH_AFTER, self._start)
+        self._later: asyncio.TimerHandle | None = None
+
+    def start_later(self) -> None:
+        """Look for the client in a while."""
+        self._later = asyncio.get_running_loop().call_later(
+            WATCH_AFTER, lambda: self._start(self._watch())
+        )
+
+    def take(self, body: Body) -> None:
+        """Hand what arrives over to *body*, in a task of its own, until it is complete."""
+        self._start(self._take(body))
 
     def stop(self) -> None:
         """Look no longer; waits for nothing."""
-        self._later.cancel()
+        if self._later is not None:
+            self._later.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
 
-    def _start(self) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._watch(), name="client-watch")
+    def _start(self, looking: Coroutine[Any, Any, None]) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(looking, name="client-watch")
+
+    async def _take(self, body: Body) -> None:
+        while (message := await self._receive())["type"] == "http.request":
+            body.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                body.set_complete()
+                self.start_later()
+                return
+        self._leave()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._leave()
+
+    def _leave(self) -> None:
         self.left = True
         self._task.cancel()
 

@@ -8,10 +8,13 @@ find *harmless* ones: whatever it does not know counts as a change.
 import re
 from contextvars import ContextVar
 from enum import Enum
+from functools import lru_cache
 from types import TracebackType
 from typing import Protocol, Self
 
 from quart_app.mysql.classify import did_nothing
+
+LONG_TEXT_BYTES = 4096  # not worth keeping
 
 _journal: ContextVar["Journal | None"] = ContextVar("quart_app_mysql_journal", default=None)
 
@@ -109,8 +112,8 @@ class Journal:
         _journal.reset(self._token)
 
     def record(self, connection: Session, statement: bytes) -> None:
-        """Note that *statement* is about to be sent."""
-        key, effect = id(connection), effect_of(statement)
+        """Note that *statement*, its values written in or not, is about to be sent."""
+        key, effect = id(connection), _effect_of(statement)
         if effect is Effect.CHANGE and _holds_back(connection):
             self._open.add(key)
             effect = Effect.NONE
@@ -149,6 +152,15 @@ def refused(connection: Session, errno: int) -> None:
     journal = _journal.get()
     if journal is not None:
         journal.forget(connection, errno)
+
+
+def _effect_of(statement: bytes) -> Effect:
+    return effect_of(statement) if len(statement) > LONG_TEXT_BYTES else _known(statement)
+
+
+@lru_cache(maxsize=1024)
+def _known(statement: bytes) -> Effect:
+    return effect_of(statement)
 
 
 def effect_of(statement: bytes) -> Effect:

@@ -183,6 +183,8 @@ class Connection(Wire):
 
     def escape(self, obj: Any) -> Any:
         """Write a value as SQL. aiomysql's own fails on bytes since PyMySQL 1.2."""
+        if type(obj) is int:
+            return str(obj)
         return escape_bytes(obj) if isinstance(obj, bytes) else super().escape(obj)
 
     def _escaped(self, args: Any) -> Any:
@@ -272,10 +274,7 @@ class Connection(Wire):
         self._ensure_fits(joined)
         for statement in ahead:
             self._note_effects(command, statement.sql.encode())
-            journal.sent(self, statement.data)
         self._note_effects(command, touches or payload)
-        if command == COMMAND.COM_QUERY:
-            journal.sent(self, payload)
         if ahead:
             self._deferred = []
         await super()._execute_command(command, joined)
@@ -284,6 +283,7 @@ class Connection(Wire):
 
     def _note_effects(self, command: int, text: bytes) -> None:
         if command == COMMAND.COM_QUERY:
+            journal.sent(self, text)
             if sets_next_transaction(text):
                 self._next_transaction_set = True
             elif touches_session(text):

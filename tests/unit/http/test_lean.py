@@ -45,6 +45,11 @@ class Client:
         ]
         await self._app(self._scope, self._receive, self._send)  # type: ignore[arg-type] # plain dicts
 
+    async def ask_for_more(self, part: bytes) -> None:
+        """Send only a *part* of the body, and wait for the answer all the same."""
+        self._received = [{"type": "http.request", "body": part, "more_body": True}]
+        await self._app(self._scope, self._receive, self._send)  # type: ignore[arg-type] # as above
+
     async def _receive(self) -> Message:
         if self._received:
             return self._received.pop(0)
@@ -194,7 +199,8 @@ async def test_range_of_a_body_is_sent() -> None:
     assert (client.status, client.body) == (206, b"234")
 
 
-async def test_client_that_leaves_cancels_the_handler() -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_client_that_leaves_cancels_the_handler(method: str) -> None:
     entered, ended = asyncio.Event(), asyncio.Event()
 
     async def handler() -> str:
@@ -205,7 +211,7 @@ async def test_client_that_leaves_cancels_the_handler() -> None:
             ended.set()
         return "never"
 
-    client = Client(serving(handler))
+    client = Client(serving(handler, methods=[method]), method=method)
     asking = asyncio.create_task(client.ask())
     await entered.wait()
     client.gone.set()
@@ -215,6 +221,35 @@ async def test_client_that_leaves_cancels_the_handler() -> None:
     assert not client.sent
     assert asyncio.get_running_loop().time() - began >= WATCH_AFTER / 2
     assert asking.cancelling() == 0
+
+
+async def test_client_that_leaves_before_its_body_is_whole_cancels_the_handler() -> None:
+    ended = asyncio.Event()
+
+    async def handler() -> str:
+        try:
+            await request.get_data()
+        finally:
+            ended.set()
+        return "never"
+
+    client = Client(serving(handler, methods=["POST"]), method="POST")
+    asking = asyncio.create_task(client.ask_for_more(b"one "))
+    client.gone.set()
+    await asking
+    assert ended.is_set()
+    assert not client.sent
+
+
+async def test_answer_to_a_body_that_never_ends_leaves_no_watcher() -> None:
+    async def handler() -> str:
+        return "enough"
+
+    client = Client(serving(handler, methods=["POST"]), method="POST")
+    await client.ask_for_more(b"one ")
+    await asyncio.sleep(0)
+    assert client.body == b"enough"
+    assert [task.get_name() for task in asyncio.all_tasks()].count("client-watch") == 0
 
 
 async def test_handler_that_survives_its_cancellation_leaves_none_behind() -> None:
