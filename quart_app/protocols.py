@@ -18,8 +18,8 @@ is not ASCII, filled the log with tracebacks: now it is one line.
 """
 
 import asyncio
-import contextlib
 import logging
+from typing import cast
 
 import h11
 import hypercorn.asyncio.run
@@ -33,6 +33,9 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
+
+from quart_app.http1 import ShortH11Protocol
+from quart_app.idle import IdleTimer
 
 # A client may have as many streams under way as Hypercorn's limit says, and as many just reset.
 RESET_FACTOR = 2
@@ -52,19 +55,45 @@ def mend() -> None:
 class MendedTCPServer(TCPServer):
     """One connection; at the end it is not hung up on before it could say why it came."""
 
-    async def _idle_timeout(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.config.keep_alive_timeout):
-                await self.context.terminated.wait()
-                await asyncio.sleep(LAST_WORDS)
-        await asyncio.shield(self._initiate_server_close())
+    async def run(self) -> None:
+        """Serve it until it ends."""
+        self.idle_task = IdleTimer(self._patience, self._hang_up)  # type: ignore[assignment] # does as well
+        await super().run()
+
+    async def _read_data(self) -> None:
+        watch = asyncio.create_task(self._watch_end(), name="quart_app-end")
+        try:
+            await super()._read_data()
+        finally:
+            watch.cancel()
+
+    async def _close(self) -> None:
+        try:
+            await super()._close()
+        finally:
+            self._idle_timer.close()
+
+    async def _watch_end(self) -> None:
+        await self.context.terminated.wait()
+        self._idle_timer.hurry(LAST_WORDS)
+
+    @property
+    def _idle_timer(self) -> IdleTimer:
+        return cast("IdleTimer", self.idle_task)
+
+    def _patience(self) -> float:
+        patience = self.config.keep_alive_timeout
+        return min(patience, LAST_WORDS) if self.context.terminated.is_set() else patience
+
+    def _hang_up(self) -> None:
+        self._task_group.spawn(self._initiate_server_close)
 
 
 class UnwantedError(Exception):
     """The client does what no browser does: its connection ends."""
 
 
-class MendedH11Protocol(H11Protocol):
+class MendedH11Protocol(ShortH11Protocol):
     """One HTTP/1.1 connection."""
 
     async def handle(self, event: Event) -> None:
