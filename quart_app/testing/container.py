@@ -4,9 +4,11 @@ Unlike testcontainers' own it keeps its port over restarts: applications under t
 """
 
 import contextlib
+import gc
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from enum import Enum
 
@@ -41,8 +43,15 @@ def why_no_engine() -> str:
         finally:
             client.close()
     except (DockerException, OSError) as error:
-        return f"no Docker engine answers ({type(error).__name__})"
-    return ""
+        reason = f"no Docker engine answers ({type(error).__name__})"
+    else:
+        return ""
+    # The docker package leaves the socket that did not connect to the collector, which would blame
+    # whatever test is running then.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    return reason
 
 
 def why_no_image(image: str) -> str:
