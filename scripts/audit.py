@@ -2,10 +2,11 @@
 
     python scripts/audit.py requirements.txt
 
-pip-audit asks a service on the network. Where that cannot be reached, this says so, and that nothing
-is known: an audit that did not happen must not look like one that found nothing.
+pip-audit asks a service on the network. Where that cannot be reached, or does not know a package (as
+behind a mirror that has packages only), this says so, and that nothing is known: an audit that did
+not happen must not look like one that found nothing.
 
-Exit status: 0 nothing known, 1 vulnerabilities, 2 the service could not be asked.
+Exit status: 0 nothing known, 1 vulnerabilities, 2 the service could not be asked about all of them.
 """
 
 import json
@@ -28,13 +29,19 @@ def main(lock: Path) -> int:
         last = done.stderr.strip().splitlines()[-1:] or ["no answer"]
         say(f"not audited: the service could not be asked, so nothing is known. {last[0][:200]}")
         return NOT_ASKED
+    skipped = [package["name"] for package in report if "skip_reason" in package]
     found = [package for package in report if package.get("vulns")]
     for package in found:
         for vulnerability in package["vulns"]:
             fixed = ", ".join(vulnerability["fix_versions"]) or "no version yet"
             say(f"{package['name']} {package['version']}: {vulnerability['id']}, fixed in {fixed}")
-    say(f"{len(report)} packages looked up, {len(found)} with known vulnerabilities")
-    return VULNERABLE if found else CLEAN
+    looked_up = len(report) - len(skipped)
+    say(f"{looked_up} packages looked up, {len(found)} with known vulnerabilities")
+    if skipped:
+        say(f"not audited: {len(skipped)} that the service does not know: {', '.join(skipped)}")
+    if found:
+        return VULNERABLE
+    return NOT_ASKED if skipped else CLEAN
 
 
 def parse(output: str) -> list[dict[str, Any]] | None:

@@ -51,6 +51,19 @@ def test_vulnerability_is_named_with_its_remedy(
     assert "quart 1: CVE-1, fixed in 2" in capsys.readouterr().out
 
 
+def test_package_that_was_skipped_is_no_clean_one(
+    audit: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skipped = {"name": "aiomysql", "skip_reason": "Dependency not found"}
+    report = json.loads(_report())
+    report["dependencies"].append(skipped)
+    _answering(monkeypatch, audit, out=json.dumps(report))
+    assert audit.main(Path("lock")) == 2
+    told = capsys.readouterr().out
+    assert told.startswith("1 packages looked up")
+    assert "not audited: 1 that the service does not know: aiomysql" in told
+
+
 @pytest.mark.parametrize("out", ["", "not JSON", "{}"])
 def test_service_that_cannot_be_asked_is_no_clean_bill(
     audit: ModuleType,
