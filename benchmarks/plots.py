@@ -143,9 +143,15 @@ def _cost(results: Results, stem: Path) -> None:
         widths = [shown[name][i] for name in order]
         plt.barh(labels, widths, left=left, label=part, color=colour)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    plt.xlim(0, min(MOST_SHOWN, 1.05 * max(sum(parts) for parts in shown.values())))
+    most = min(MOST_SHOWN, 1.05 * max(left))
+    plt.xlim(0, most)
+    for row, total in enumerate(left):
+        if total > most:
+            plt.text(
+                0.99 * most, row, f"{total:,.0f} us \N{RIGHTWARDS ARROW}", va="center", ha="right"
+            )
     plt.xlabel(f"CPU microseconds of one lookup, {COST_CONCURRENCY} connections")
-    plt.legend()
+    plt.legend(loc="upper right")
     plt.grid(axis="x", alpha=0.3)
     _save(stem)
 

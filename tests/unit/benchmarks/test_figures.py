@@ -30,6 +30,9 @@ SAMPLE = Sample(
 )
 
 
+RSS = "RSS of the worker"
+
+
 def sample(system: str = "ours-hypercorn", **changes: object) -> Sample:
     return dataclasses.replace(SAMPLE, system=system, **changes)  # type: ignore[arg-type] # by name
 
@@ -95,7 +98,7 @@ def test_same_server_is_compared_with_same_server() -> None:
 
 def test_what_was_not_measured_is_not_judged() -> None:
     names = outcomes(sample()).keys()
-    assert names == {"RSS of the worker"}
+    assert names == {f"{RSS}, all through", f"{RSS}, before the crowd of 1000"}
 
 
 def test_memory_may_not_grow() -> None:
@@ -108,6 +111,13 @@ def test_a_thousand_clients_share_eight_connections() -> None:
     name = "connections to the database, c=1000"
     assert outcomes(sample(concurrency=1000))[name] == "PASS"
     assert outcomes(sample(concurrency=1000, connections=9))[name] == "short by 12%"
+
+
+def test_memory_is_judged_with_the_crowd_and_before_it() -> None:
+    sizes = ((16, 70.0), (1000, 99.0), (16, 95.0))
+    found = outcomes(*(sample(concurrency=c, rss_mib=size) for c, size in sizes))
+    assert found[f"{RSS}, before the crowd of 1000"] == "PASS"
+    assert found[f"{RSS}, all through"] == "short by 10%"
 
 
 def _report(samples: list[Sample], found: list[Verdict]) -> Report:
