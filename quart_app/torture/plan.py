@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
+from string import ascii_lowercase
 
 import click
 
@@ -49,4 +50,4 @@ def chosen(
 
 
 def _is_named(row: Row, wanted: list[str]) -> bool:
-    return row.number in wanted or row.number.rstrip("abcdefg") in wanted
+    return row.number in wanted or row.number.rstrip(ascii_lowercase) in wanted

@@ -140,7 +140,8 @@ def _mend(faults: Faults) -> None:
     faults.server.start()
 
 
-async def _kill(used: Faults, _others: list[Faults]) -> None:
+async def kill(used: Faults, _others: list[Faults]) -> None:
+    """The node in use is gone."""
     await used.kill_server()
 
 
@@ -169,10 +170,8 @@ async def _roll(used: Faults, others: list[Faults]) -> None:
         await node.restart()
 
 
-CLUSTER = (
-    Row(
-        number="10c", title="node in use killed with SIGKILL", play=in_cluster(_kill), promise=HELD
-    ),
+ROWS = (
+    Row(number="10c", title="node in use killed with SIGKILL", play=in_cluster(kill), promise=HELD),
     Row(
         number="10d",
         title="node in use leaves the primary component",
