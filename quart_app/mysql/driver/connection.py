@@ -33,7 +33,7 @@ BINARY = 63  # the number of the character set that is none
 UTF8 = ("utf8", "utf-8", "ascii")
 CLEAN = Condition.CLEAN
 BEGIN = "BEGIN"
-NEXT = b";\n"  # a new line, since the statement before may end in a comment
+NEXT = b";\n"  # between statements that are sent together
 
 
 class Connection(Wire):
@@ -131,7 +131,7 @@ class Connection(Wire):
         after that is begun. What failed is raised by the call of the next statement. For statements
         of one answer (no CALL), and BEGIN, which ends the connection if it fails.
         """
-        deferred = Deferred(sql, self._written(sql, args))
+        deferred = Deferred(sql, _to_be_followed(self._written(sql, args)))
         self._deferred.append(deferred)
         return deferred
 
@@ -459,6 +459,12 @@ def _result_of(reply: Reply) -> Result:
     return Result(
         reply.rows, tuple(reply.columns), reply.affected_rows, reply.insert_id, tuple(reply.kinds)
     )
+
+
+def _to_be_followed(statement: bytes) -> bytes:
+    """A statement that another may follow: without a semicolon, and with an end to its comment."""
+    bare = statement.rstrip(b"; \t\r\n")
+    return bare + b"\n" if b"--" in bare or b"#" in bare else bare
 
 
 def _converter(encoding: str | None, decode: Callable[[Any], Any] | None) -> Convert:

@@ -142,9 +142,8 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         reader.feed_eof, reader.set_exception = on_eof, on_exception
 
     def _report_lost(self) -> None:
-        callback, self.on_lost = self.on_lost, None
-        if callback is not None:
-            callback()
+        if self.on_lost is not None:  # it stays, for the socket that ping(reconnect) may make
+            self.on_lost()
 
     # -- before a command -----------------------------------------------------------------------
 

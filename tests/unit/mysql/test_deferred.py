@@ -59,6 +59,27 @@ async def test_they_go_out_with_the_next_statement_in_their_order() -> None:
         assert second.result is not None
 
 
+@pytest.mark.parametrize(
+    ("sql", "sent"),
+    [
+        (f"{FIRST};", FIRST),
+        (f"{FIRST} ;\n ", FIRST),
+        (f"{FIRST} -- why;", f"{FIRST} -- why\n"),
+        (f"{FIRST} # why", f"{FIRST} # why\n"),
+        ("INSERT INTO t VALUES (';')", "INSERT INTO t VALUES (';')"),
+    ],
+)
+async def test_a_statement_of_its_own_end_swallows_nothing(sql: str, sent: str) -> None:
+    async with scene() as play:
+
+        async def work(connection: Connection) -> bytes:
+            deferred = connection.defer(sql)
+            await connection.run(LAST)
+            return deferred.data
+
+        assert await play.session.run(work, idempotent=False) == sent.encode()
+
+
 async def test_a_server_that_takes_one_at_a_time_gets_one_at_a_time() -> None:
     async with scene() as play:
         _one_by_one(play)

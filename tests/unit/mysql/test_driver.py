@@ -551,6 +551,20 @@ async def test_end_of_the_socket_is_pushed(
     assert caught.value.sent is False
 
 
+async def test_end_of_the_socket_made_by_a_ping_is_pushed_too(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    told: list[float] = []
+    connection.on_lost = lambda: told.append(now())
+    server.peers[0].hang_up()
+    await asyncio.sleep(1)
+    await connection.ping(reconnect=True)
+    told.clear()
+    server.peers[1].hang_up()
+    await asyncio.sleep(1)
+    assert told == [now() - 1]
+
+
 @pytest.mark.parametrize("reaction", [hang_up, reset])
 async def test_answer_that_never_comes_leaves_open_what_was_executed(
     server: ScriptedServer, connection: Connection, reaction: Any
