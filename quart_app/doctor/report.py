@@ -59,12 +59,13 @@ def summary(findings: Iterable[Finding]) -> str:
     counts = {
         severity: severities.count(severity) for severity in (Severity.ERROR, Severity.WARNING)
     }
+    checks = f"{len(severities)} check{'s'[: len(severities) != 1]}"
     if not any(counts.values()):
-        return f"No warnings in {len(severities)} checks."
+        return f"No warnings in {checks}."
     parts = [
         f"{count} {severity.value}{'s'[: count > 1]}" for severity, count in counts.items() if count
     ]
-    return f"{' and '.join(parts)} in {len(severities)} checks."
+    return f"{' and '.join(parts)} in {checks}."
 
 
 def as_json(findings: Sequence[Finding], *, status: int) -> str:

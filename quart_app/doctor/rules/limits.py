@@ -145,7 +145,7 @@ def _aborted(facts: Facts, counter: str, what: str, meaning: str, remedy: str) -
     code = counter.lower().replace("_", "-")
     numbers = f"{counter} {count:g}: {per_hour:.1f} an hour, {share:.1%} of all connections"
     if uptime < ENOUGH_UPTIME:
-        yield ok(code, f"{numbers}; after {uptime:g} s of uptime, too short to tell")
+        yield ok(code, f"{counter} {count:g}, but {uptime:g} s of uptime are too short to tell")
     elif count > MANY and per_hour > MANY_PER_HOUR and share > MANY_SHARE:
         yield warning(code, f"many {what} ({numbers})", meaning, remedy)
     elif per_hour > 1:

@@ -155,8 +155,8 @@ def statement_limit(facts: Facts, _ours: Ours) -> Iterator[Finding]:
             f"SET GLOBAL {name} = {30 if 'statement' in name else 30_000}",
         )
     else:
-        limit = f"after {seconds:g} s" if seconds else "never"
-        yield ok("statement-limit", f"the server ends long statements: {limit} ({name})")
+        limit = f"statements after {seconds:g} s" if seconds else "no statement for being long"
+        yield ok("statement-limit", f"the server ends {limit} ({name})")
 
 
 RULES = (

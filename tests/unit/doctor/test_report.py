@@ -27,7 +27,7 @@ def test_worst_comes_first_with_what_to_do() -> None:
 def test_only_what_is_said_to_be_set_comes_with_how_to_keep_it() -> None:
     assert "SET PERSIST" in as_text(FINDINGS)
     assert "SET PERSIST" not in as_text(FINDINGS[:2])
-    assert as_text(FINDINGS[:1]).endswith("No warnings in 1 checks.")
+    assert as_text(FINDINGS[:1]).endswith("No warnings in 1 check.")
 
 
 def test_what_is_so_everywhere_is_said_once() -> None:
