@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from quart_app.app import create_app
+from quart_app.database_url import parse_database_url
+from quart_app.http.problems import KINDS
 from quart_app.metrics import Metrics
+from quart_app.mysql import errors
+from quart_app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
@@ -17,6 +22,9 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "quart-app.json"
 RUNBOOKS = ROOT / "docs" / "how_to_guides" / "runbooks"
 SUFFIXES = ("_bucket", "_sum", "_count", "_total", "_created")
 NAME = re.compile(r"\b(?:mysql|http|event_loop|process)_[a-z_]+\b(?=[\[{ )]|$)")
+
+
+SELECTOR = re.compile(r"\b([a-z_]+)\{([^}]*)\}")
 
 
 def names_in(text: str) -> set[str]:
@@ -52,6 +60,35 @@ def test_dashboard_names_metrics_that_exist(exposed: set[str]) -> None:
     named = {name for expression in expressions() for name in names_in(expression)}
     assert "http_request_duration_seconds" in named
     assert named <= exposed
+
+
+def test_selectors_name_labels_and_values_that_exist() -> None:
+    names = Metrics(name="mysql")._registry._names_to_collectors
+    known = {
+        plain(name): set(metric._labelnames) | {"le"}
+        for name, metric in names.items()
+        if hasattr(metric, "_labelnames")
+    }
+    values = {
+        "error": {name for name in dir(errors) if isinstance(getattr(errors, name), type)},
+        "type": {kind.slug for kind in KINDS},
+        "done": {"true", "false"},
+        "reason": {"lost", "ping failed"},
+        "status": {"5.."},
+        "route": {
+            rule.rule
+            for rule in create_app(
+                Settings(database=parse_database_url("mysql://me@127.0.0.1/mine"))
+            ).url_map.iter_rules()
+        },
+    }
+    selectors = SELECTOR.findall("\n".join((ALERTS.read_text(), *expressions())))
+    assert len(selectors) > 40
+    for name, matchers in selectors:
+        for label, value in re.findall(r'(\w+)[=~!]+"([^"]*)"', matchers):
+            if label not in ("job", "instance"):  # Prometheus's own
+                assert label in known[plain(name)], name
+                assert set(value.split("|")) <= values[label], (name, value)
 
 
 def test_dashboard_shows_every_metric(exposed: set[str]) -> None:
