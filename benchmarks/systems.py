@@ -203,7 +203,9 @@ SYSTEMS: tuple[System, ...] = (
     _flask("per-request", "connection per request"),
     _flask("persistent-db", "PersistentDB"),
     _flask("sqlalchemy", "SQLAlchemy pool_recycle"),
-    _flask("sqlalchemy-ping", "… and pool_pre_ping", module="flask_sqlalchemy", PEER_PRE_PING="1"),
+    _flask(
+        "sqlalchemy-ping", "SQLAlchemy pool_pre_ping", module="flask_sqlalchemy", PEER_PRE_PING="1"
+    ),
     _flask("timer", "hourly timer class"),
     _flask("retry-cursor", "retry around cursor()"),
     *_on_each(

@@ -11,6 +11,7 @@ from benchmarks.workloads import CROWD
 
 PERSISTENT = "flask-persistent-db"
 MOST_CONNECTIONS = 8
+ONE_PERCENT = 0.01
 RSS_LIMIT_MIB = 90.0
 RSS_GROWTH_LIMIT = 1.05
 FIRST_ANSWER_LIMIT_MS = 100.0
@@ -38,7 +39,7 @@ class Verdict:
         if self.passed:
             return "PASS"
         missed = abs(self.value - self.target) / self.target if self.target else self.value
-        return f"short by {missed:.0%}"
+        return f"short by {missed:.{0 if missed >= ONE_PERCENT else 1}%}"
 
 
 def verdicts(
