@@ -3,13 +3,13 @@
 No timer gathers them: a statement leaves when this turn of the event loop is over, so a lone call
 goes at once, by itself. While as many statements as there are lanes are under way, calls queue, and
 the first statement to come back takes all of them along. A call's statement starts after the call
-was made, so it sees every write acknowledged before it. The server does the matching; nothing is
-compared here.
+was made, so it sees every write acknowledged before it. Calls with the very same arguments are one
+question. Beyond that the server does the matching; nothing is compared here.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -27,6 +27,10 @@ PATIENCE = 0.02
 # A statement's own error, which says more, comes at the deadline; what has none by then ends here.
 HEAD_START = 0.05
 
+# Equal values of these are written as the same SQL. Not so 0.0 and -0.0, Decimal("1") and
+# Decimal("1.0"), or one moment in two time zones.
+_EXACT = frozenset((str, bytes, int, bool, type(None)))
+
 Row = tuple[Any, ...]
 Arguments = tuple[object, ...]
 
@@ -42,13 +46,60 @@ class Reader(Protocol):
 class Call:
     """One caller's question, and the future of its answer."""
 
-    __slots__ = ("args", "future", "reading", "until")
+    __slots__ = ("args", "flight", "future", "reading", "until")
 
     def __init__(self, args: Arguments, future: "asyncio.Future[list[Row]]") -> None:
         self.args = args
         self.future = future
+        self.flight: Flight | None = None
         self.until = deadline.current()
         self.reading = consistency.current()
+
+    def answer(self, rows: list[Row]) -> None:
+        """Give it a list of its own."""
+        if not self.future.done():
+            self.future.set_result(list(rows))
+
+    def fail(self, error: BaseException) -> None:
+        """Have it raise *error*."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Question(list[Call]):
+    """Calls with the same arguments: asked once, answered each."""
+
+    @property
+    def args(self) -> Arguments:
+        return self[0].args
+
+    def is_settled(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return all(call.future.done() for call in self)
+
+
+class Flight:
+    """Calls that left together; its task ends when all its callers have gone."""
+
+    __slots__ = ("calls", "left", "questions", "task")
+
+    def __init__(self, questions: list[Question]) -> None:
+        self.questions = questions
+        self.calls = [call for question in questions for call in question]
+        self.left = len(self.calls)
+        self.task: asyncio.Task[None] | None = None
+
+    def lose(self) -> None:
+        """One of its callers has gone."""
+        self.left -= 1
+        if not self.left and self.task is not None:
+            self.task.cancel()
+
+    def abandon(self, _: object = None) -> None:
+        """A flight that ended without answering, because it was cancelled, leaves nobody waiting."""
+        for call in self.calls:
+            if not call.future.done():
+                call.future.cancel()
 
 
 class Lookup:
@@ -57,7 +108,7 @@ class Lookup:
     Arguments:
         *reader*: the session it runs on.
         *sql*: the statement. What cannot be joined safely (joining.py) runs one by one.
-        *max_batch*: calls in one statement at most.
+        *max_batch*: different questions in one statement at most.
     """
 
     def __init__(self, reader: Reader, sql: str, *, max_batch: int = MAX_BATCH) -> None:
@@ -98,13 +149,18 @@ class Lookup:
             loop.call_soon(self._depart)
         if self._impatience is None:
             self._impatience = loop.call_later(PATIENCE, self._lose_patience)
-        if call.until is None:
-            return await call.future
-        timer = loop.call_at(call.until + HEAD_START, _expire, call)
+        timer = None
+        if call.until is not None:
+            timer = loop.call_at(call.until + HEAD_START, _expire, call)
         try:
             return await call.future
+        except asyncio.CancelledError:
+            if call.flight is not None and call.future.cancelled():
+                call.flight.lose()
+            raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
 
     def _depart(self) -> None:
         self._boarding = False
@@ -122,62 +178,65 @@ class Lookup:
             self._begin_flight()
 
     def _begin_flight(self) -> None:
-        calls: list[Call] = []
-        while self._queue and len(calls) < self._max_batch:
-            call = self._queue.popleft()
-            if not call.future.done():
-                calls.append(call)
+        questions = self._board()
         if not self._queue and self._impatience is not None:
             self._impatience.cancel()
             self._impatience = None
-        if calls:
+        if questions:
             self._flying += 1
-            self._keep(self._fly(calls), calls)
+            self._launch(Flight(questions))
 
-    def _keep(self, work: Coroutine[Any, Any, None], calls: list[Call]) -> None:
-        """Run a flight by itself; when all its callers have gone, it goes too."""
+    def _board(self) -> list[Question]:
+        """Take from the queue what one statement answers."""
+        questions: dict[object, Question] = {}
+        while self._queue:
+            call = self._queue[0]
+            if not call.future.done():
+                key = _key(call)
+                if key not in questions and len(questions) == self._max_batch:
+                    break
+                questions.setdefault(key, Question()).append(call)
+            self._queue.popleft()
+        return list(questions.values())
+
+    def _launch(self, flight: Flight) -> None:
+        """Have it run by itself."""
+        for call in flight.calls:
+            call.flight = flight
         loop = asyncio.get_running_loop()
-        task = loop.create_task(work, name="lookup", context=Context())
+        task = loop.create_task(self._fly(flight), name="lookup", context=Context())
+        flight.task = task
         self._flights.add(task)
         task.add_done_callback(self._flights.discard)
-        task.add_done_callback(lambda _: _abandon(calls))
-        left = len(calls)
+        task.add_done_callback(flight.abandon)
 
-        def gone(future: "asyncio.Future[list[Row]]") -> None:
-            nonlocal left
-            left -= future.cancelled()
-            if not left:
-                task.cancel()
-
-        for call in calls:
-            call.future.add_done_callback(gone)
-
-    async def _fly(self, calls: list[Call]) -> None:
+    async def _fly(self, flight: Flight) -> None:
+        calls = flight.calls
         try:
             with deadline.until(_latest(calls)), consistency.from_replicas(_common(calls)):
-                left = deque(calls)
+                left = deque(flight.questions)
                 while left and self._kinds is None:  # the first use: the types are not known yet
                     await self._answer(left.popleft())
                 parts = self._parts if len(left) > 1 else None  # given up while these were queued?
                 if parts is None or not await self._answer_together(list(left), parts):
-                    for call in left:
-                        await self._answer(call)
+                    for question in left:
+                        await self._answer(question)
         finally:
             self._flying -= 1
             self._take_off()
 
-    async def _answer_together(self, calls: list[Call], parts: tuple[str, str]) -> bool:
+    async def _answer_together(self, questions: list[Question], parts: tuple[str, str]) -> bool:
         """Ask once for all. False: each must be asked for by itself."""
-        sql = joining.join(parts, len(calls))
+        sql = joining.join(parts, len(questions))
         try:
-            result = await self._reader.read(sql, [arg for call in calls for arg in call.args])
+            result = await self._reader.read(sql, [arg for each in questions for arg in each.args])
         except QueryTimeout as exc:
-            _fail(calls, exc)
+            _fail(questions, exc)
             return True
         except DatabaseError as exc:
             if exc.retry_after is None:  # the statement's own fault: whose parameter was it?
                 return False
-            _fail(calls, exc)
+            _fail(questions, exc)
             return True
         except Exception:  # noqa: BLE001 # a parameter that cannot be written as SQL: whose?
             return False
@@ -186,8 +245,8 @@ class Lookup:
             # which is asked next, gives other types than before, too (_learn).
             self._parts = None
             return False
-        self._reader.observe_batch(len(calls))
-        _deal(calls, result.rows)
+        self._reader.observe_batch(sum(map(len, questions)))
+        _deal(questions, result.rows)
         return True
 
     def _learn(self, kinds: tuple[Kind, ...]) -> None:
@@ -195,19 +254,24 @@ class Lookup:
         if kinds != self._kinds:
             self._kinds, self._parts = kinds, joining.split(self._sql)
 
-    async def _answer(self, call: Call) -> None:
-        if call.future.done():
+    async def _answer(self, question: Question) -> None:
+        if question.is_settled():
             return
         try:
-            result = await self._reader.read(self._sql, call.args or None)
-        except Exception as exc:  # noqa: BLE001 # whatever it is, it is this caller's
-            if not call.future.done():
-                call.future.set_exception(exc)
+            result = await self._reader.read(self._sql, question.args or None)
+        except Exception as exc:  # noqa: BLE001 # whatever it is, it is this question's
+            _fail([question], exc)
         else:
             self._learn(result.kinds)
-            self._reader.observe_batch(1)
-            if not call.future.done():
-                call.future.set_result(result.rows)
+            self._reader.observe_batch(len(question))
+            for call in question:
+                call.answer(result.rows)
+
+
+def _key(call: Call) -> object:
+    """Equal for calls that ask the very same; of other types equal values may be written apart."""
+    types = tuple(map(type, call.args))
+    return (types, call.args) if _EXACT.issuperset(types) else call
 
 
 def _common(calls: list[Call]) -> consistency.Reading | None:
@@ -216,8 +280,7 @@ def _common(calls: list[Call]) -> consistency.Reading | None:
 
 
 def _expire(call: Call) -> None:
-    if not call.future.done():
-        call.future.set_exception(QueryTimeout("the lookup did not end by its deadline"))
+    call.fail(QueryTimeout("the lookup did not end by its deadline"))
 
 
 def _latest(calls: list[Call]) -> float | None:
@@ -226,24 +289,17 @@ def _latest(calls: list[Call]) -> float | None:
     return None if None in untils else max(until for until in untils if until is not None)
 
 
-def _deal(calls: list[Call], numbered: list[Row]) -> None:
-    """Give every call the rows that end with its number."""
-    answers: list[list[Row]] = [[] for _ in calls]
+def _deal(questions: list[Question], numbered: list[Row]) -> None:
+    """Give every question the rows that end with its number."""
+    answers: list[list[Row]] = [[] for _ in questions]
     for row in numbered:
         answers[row[-1]].append(row[:-1])
-    for call, rows in zip(calls, answers, strict=True):
-        if not call.future.done():
-            call.future.set_result(rows)
+    for question, rows in zip(questions, answers, strict=True):
+        for call in question:
+            call.answer(rows)
 
 
-def _fail(calls: list[Call], error: DatabaseError) -> None:
-    for call in calls:
-        if not call.future.done():
-            call.future.set_exception(error)
-
-
-def _abandon(calls: list[Call]) -> None:
-    """A flight that ended without answering, because it was cancelled, leaves nobody waiting."""
-    for call in calls:
-        if not call.future.done():
-            call.future.cancel()
+def _fail(questions: list[Question], error: Exception) -> None:
+    for question in questions:
+        for call in question:
+            call.fail(error)

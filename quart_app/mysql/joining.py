@@ -9,10 +9,13 @@ import re
 
 from quart_app.mysql import sqltext
 
-# Comments, variables, other results or locks: what a UNION refuses, or where text may deceive us.
+# Comments, variables, other results or locks: what a UNION refuses, or where text may deceive us;
+# and what is another each time: two calls with the same parameters are asked for once.
 _FORBIDDEN = frozenset(
     {"UNION", "INTERSECT", "EXCEPT", "INTO", "FOR", "LOCK", "PROCEDURE", "WITH"}
     | {"SQL_CALC_FOUND_ROWS", ";", "#", "--", "/*", "@"}
+    | {"RAND", "UUID", "UUID_SHORT", "UUID_V4", "UUID_V7", "SYS_GUID", "RANDOM_BYTES"}
+    | {"NEXTVAL", "SETVAL", "GET_LOCK", "RELEASE_LOCK", "SLEEP"}
 )
 _ONE_ROW = re.compile(r"\bLIMIT\s+1\s*$", re.IGNORECASE)
 

@@ -3,15 +3,19 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quart_app.mysql import batch, deadline
 from quart_app.mysql.batch import HEAD_START, LANES, MAX_BATCH, PATIENCE, Lookup
 from quart_app.mysql.driver import Result
 from quart_app.mysql.errors import ConnectionLost, QueryError, QueryTimeout
 from quart_app.mysql.reply import Kind
+from tests.support import virtual
 
 SQL = "SELECT a FROM t WHERE b = %s"
 INT: Kind = (3, 63, 0)
@@ -101,6 +105,74 @@ async def test_concurrent_calls_share_statements_and_each_gets_its_own_rows() ->
     assert len(table.statements) < 50
     assert max(len(statement) for statement in table.statements) <= MAX_BATCH
     assert table.most_under_way <= LANES + 1
+
+
+async def test_same_question_is_asked_once_and_each_gets_a_list_of_its_own() -> None:
+    table = Table()
+    lookup = await _known(table)
+    answers = await asyncio.gather(*(lookup("x", "y") for _ in range(3 * MAX_BATCH)))
+    assert answers == [[("x",)]] * len(answers)
+    assert len({id(answer) for answer in answers}) == len(answers)
+    assert table.statements == [["x", "y"]]
+    assert table.batches == [3 * MAX_BATCH]
+
+
+async def test_same_questions_among_others_are_asked_once() -> None:
+    table = Table()
+    lookup = await _known(table)
+    answers = await asyncio.gather(*(lookup(key) for key in (1, 2, 1, 3, 2)))
+    assert answers == [[(key,)] for key in (1, 2, 1, 3, 2)]
+    assert len({id(answer) for answer in answers}) == len(answers)
+    assert table.statements == [[1, 2, 3]]
+    assert table.batches == [5]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([1, True, 1.0, Decimal(1), Decimal("1.0"), 0.0, -0.0, "1", b"1", None]),
+            st.builds(list),
+            st.builds(bytearray),
+        ),
+        min_size=2,
+        max_size=20,
+    )
+)
+def test_only_what_is_written_alike_is_one_question(keys: list[object]) -> None:
+    async def ask() -> tuple[list[list[object]], list[object]]:
+        table = Table()
+        lookup = await _known(table)
+        answers = await asyncio.gather(*(lookup(key) for key in keys))
+        return table.statements, [answer[0][0] for answer in answers]
+
+    statements, answers = virtual.run(ask())
+    asked = [arg for statement in statements for arg in statement]
+    assert list(map(repr, answers)) == list(map(repr, keys))
+    alike = {repr(key) for key in keys if isinstance(key, str | bytes | int | None)}
+    assert sum(isinstance(arg, str | bytes | int | None) for arg in asked) == len(alike)
+    assert sum(map(_is_another, asked)) == sum(map(_is_another, keys))
+
+
+def _is_another(key: object) -> bool:
+    return not isinstance(key, str | bytes | int | None)
+
+
+async def test_caller_who_leaves_takes_nothing_from_those_with_the_same_question() -> None:
+    table = Table(delay=1.0)
+    lookup = await _known(table)
+    left, stays = (asyncio.create_task(lookup("x")) for _ in range(2))
+    await asyncio.sleep(0.5)
+    left.cancel()
+    assert await stays == [("x",)]
+    assert left.cancelled()
+    assert table.statements == [["x"]]
+
+
+async def test_same_bad_question_fails_all_who_asked_it_and_nobody_else() -> None:
+    lookup = await _known(Table())
+    keys = (BAD, 1, BAD)
+    answers = await asyncio.gather(*(lookup(key) for key in keys), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [QueryError, list, QueryError]
 
 
 async def test_first_use_by_many_is_shared_too() -> None:

@@ -32,6 +32,7 @@ ALONE = {
     "a comment": "SELECT a FROM t WHERE b = %s -- and no more",
     "code in a comment": "SELECT /*! STRAIGHT_JOIN */ a FROM t WHERE b = %s",
     "parentheses that do not match": "SELECT (a FROM t WHERE b = %s",
+    "another value each time": "SELECT a, RAND() FROM t WHERE b = %s",
     "nothing": "",
 }
 
