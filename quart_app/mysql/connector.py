@@ -230,7 +230,7 @@ async def ensure_writable(connection: Connection, timeout: float) -> None:
         raise
     if fault is not None:
         connection.quit()
-        raise ConnectError(f"{endpoint_of(connection)} takes no writes: {fault}", errno=1290)
+        raise ConnectError(f"{endpoint_of(connection)} takes no writes: {fault}")
 
 
 async def why_not_writable(connection: Connection) -> str | None:

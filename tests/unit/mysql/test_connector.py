@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from pymysql.err import ProgrammingError
 
-from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
+from quart_app.mysql.config import ConnectConfig, Endpoint, PoolConfig, TLSMode
 from quart_app.mysql.connector import MySQLDriver, renamed, tls_context, why_not_writable
 from quart_app.mysql.driver import Connection
 from quart_app.mysql.errors import ConnectError, DatabaseError, QueryError, TLSRequired
+from quart_app.mysql.pool import Pool
+from quart_app.mysql.session import Session
 from tests.support import wire
 from tests.support.server import (
     Reaction,
@@ -225,6 +227,19 @@ async def test_server_whose_role_cannot_be_read_is_passed_over(reaction: Reactio
     connection = await driver.connect()
     assert connection.host == "two"
     connection.abort()
+
+
+async def test_while_no_server_takes_writes_callers_wait_for_one_until_their_deadline() -> None:
+    one, two = listening("one", read_only=1), listening("two", read_only=1)
+    config = PoolConfig(minsize=0, acquire_timeout=1.0)
+    driver = driver_of(ONE, TWO)
+    async with Pool(None, config, driver=driver) as pool:
+        asking = asyncio.create_task(Session(pool).fetch_val("SELECT 1"))
+        await asyncio.sleep(3)
+        assert not asking.done()
+        two.facts["@@read_only"] = 0
+        await asking
+        assert one.peers
 
 
 async def test_last_servers_error_is_told_when_none_serves() -> None:
