@@ -1,12 +1,9 @@
-"""Our app with one more route: the same answer as a lookup, without a database."""
+"""Our app as it is deployed, with one more route: a lookup's answer, without a database."""
 
 from quart import Response, request
 
 from benchmarks.peers.contract import city_text
-from quart_app.app import create_app
-from quart_app.settings import Settings
-
-app = create_app(Settings.from_env())
+from quart_app.asgi import app
 
 
 @app.get("/nodb")

@@ -161,7 +161,7 @@ def _parts(found: dict[tuple[str, str], Summary], name: str) -> list[float]:
     if no_database is None:
         return []
     server = "uwsgi" if name.startswith("flask") else name.rpartition("-")[2]
-    bare = found.get((f"bare-{server}", "nodb"))
+    bare = found.get((f"bare-{name}", "nodb")) or found.get((f"bare-{server}", "nodb"))
     http = min(bare["app_us"], no_database["app_us"]) if bare else 0.0
     return [
         http,

@@ -130,7 +130,8 @@ def layer_table(run: Run) -> str:
 
 def _layers(run: Run, system: System) -> tuple[float, float, float, float] | None:
     """A bare app; what the route without a database adds; what the lookup adds; the database."""
-    bare = BY_NAME[f"bare-{system.server.value.lower()}"]
+    on_same = f"bare-{system.server.value.lower()}"
+    bare = BY_NAME.get(f"bare-{system.name}", BY_NAME[on_same])
     found = [run.find(bare, "nodb"), run.find(system, "nodb"), run.find(system, "lookup")]
     if None in found or system.family is Family.BARE:
         return None

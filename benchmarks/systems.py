@@ -246,6 +246,14 @@ SYSTEMS: tuple[System, ...] = (
         environment="quart",
         target="benchmarks.peers.bare:asgi",
     ),
+    System(
+        name="bare-ours-hypercorn",
+        label="no framework, Hypercorn as mended",
+        family=Family.BARE,
+        environment="ours",
+        server=ServerKind.HYPERCORN,
+        target="benchmarks.mended:app",
+    ),
 )
 BY_NAME = {system.name: system for system in SYSTEMS}
 QUICK = (
@@ -255,4 +263,8 @@ QUICK = (
     "fastapi-asyncmy-granian",
     "ours-hypercorn",
     "ours-granian",
+    "bare-uwsgi",
+    "bare-hypercorn",
+    "bare-granian",
+    "bare-ours-hypercorn",
 )

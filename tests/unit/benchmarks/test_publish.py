@@ -25,7 +25,7 @@ MACHINE = {
 def _samples() -> list[Sample]:
     ours = [sample(concurrency=c, per_second=3000.0) for c in (16, 256, 1000)]
     nodb = sample(workload="nodb", app_us=270.0)
-    bare = sample("bare-hypercorn", workload="nodb", app_us=200.0)
+    bare = sample("bare-ours-hypercorn", workload="nodb", app_us=200.0)
     peer = [sample("flask-persistent-db", concurrency=c, per_second=1000.0) for c in (16, 256)]
     return [*ours, nodb, bare, *peer]
 
