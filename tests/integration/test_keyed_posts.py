@@ -118,6 +118,12 @@ async def test_done_once_and_answered_the_same_every_time(play: Play) -> None:
     assert await play.rows() == await play.summary() == 1
 
 
+async def test_a_server_alone_is_known_to_be(play: Play) -> None:
+    """So that what else is tested here is what is sent together."""
+    async with play.pool.acquire() as connection:
+        assert connection.server.is_alone
+
+
 async def test_one_body_written_in_two_ways_is_one_request(play: Play) -> None:
     first = await play.post("a")
     other = {"taken_at": "2026-05-01T14:00:00+02:00", "max_score": 10, "score": 7}

@@ -19,7 +19,11 @@ from pymysql.protocol import (
 
 from quart_app.mysql import journal
 from quart_app.mysql.driver.naming import as_database_error, unsent
-from quart_app.mysql.driver.session_text import sets_next_transaction, touches_session
+from quart_app.mysql.driver.session_text import (
+    clustered_sql,
+    sets_next_transaction,
+    touches_session,
+)
 from quart_app.mysql.driver.values import Condition, Deferred, Result, ServerInfo
 from quart_app.mysql.driver.wire import IN_TRANSACTION, Wire
 from quart_app.mysql.errors import ConnectionLost, DatabaseError
@@ -60,13 +64,16 @@ class Connection(Wire):
         identity = (
             "CONCAT_WS(':', @@hostname, @@port, @@server_id)" if is_mariadb else "@@server_uuid"
         )
-        sql = f"SELECT {identity}, @@wait_timeout, @@max_allowed_packet, @@global.read_only"
+        sql = (
+            f"SELECT {identity}, @@wait_timeout, @@max_allowed_packet, @@global.read_only,"
+            f" {clustered_sql(self.server_version)}"
+        )
         try:
             (row,) = (await self._run(sql.encode())).rows
         except MySQLError as exc:
             if self._writer is None or not isinstance(exc.args[0], int):
                 raise
-            row = ("", ServerInfo().wait_timeout, ServerInfo().max_allowed_packet, 0)
+            row = ("", ServerInfo().wait_timeout, ServerInfo().max_allowed_packet, 0, 1)
         self.server = ServerInfo(
             identity=self._as_text(row[0]),
             version=self.server_version,
@@ -75,6 +82,7 @@ class Connection(Wire):
             wait_timeout=float(row[1]),
             max_allowed_packet=int(row[2]),
             read_only=self._as_text(row[3]).upper() in ("1", "ON", "TRUE"),
+            is_alone=self._as_text(row[4]) == "0",
         )
         self._dirty = self._next_transaction_set = False
 
@@ -203,8 +211,13 @@ class Connection(Wire):
 
     @property
     def _ahead(self) -> Sequence[Deferred]:
-        """What can be sent in one packet with the next statement: all, if the server takes such."""
-        return self._deferred if self.server_capabilities & CLIENT.MULTI_STATEMENTS else ()
+        """What can be sent in one packet with the next statement: all or nothing.
+
+        Galera looks only between packets whether another server's write has ended the transaction:
+        of statements in one packet the rest would run outside of it, and COMMIT say OK.
+        """
+        together = self.server.is_alone and self.server_capabilities & CLIENT.MULTI_STATEMENTS
+        return self._deferred if together else ()
 
     async def _flush(self) -> None:
         waiting, self._deferred = self._deferred, []

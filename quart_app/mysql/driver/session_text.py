@@ -1,4 +1,7 @@
-"""Does a statement, by its text, leave something behind in the session? Text in, answer out."""
+"""Does a statement, by its text, leave something behind in the session? Text in, answer out.
+
+And the text that asks whether the server is one of a cluster.
+"""
 
 import re
 from functools import lru_cache
@@ -15,6 +18,24 @@ _TIDY = re.compile(
 _TOUCHING = re.compile(rb"(?<!@)@(?!@)|\bGET_LOCK\b|;\s*\S|\bCHAIN\b", re.IGNORECASE)
 _LITERAL = re.compile(rb"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"", re.DOTALL)
 _NEXT_TRANSACTION = re.compile(rb"\s*SET\s+TRANSACTION\s", re.IGNORECASE)
+
+_IN_GALERA = (
+    "(SELECT COUNT(*) FROM information_schema.global_variables"
+    " WHERE variable_name = 'WSREP_ON' AND variable_value = 'ON')"
+)
+_IN_GROUP = (
+    "(SELECT COUNT(*) FROM information_schema.plugins"
+    " WHERE plugin_name = 'group_replication' AND plugin_status = 'ACTIVE')"
+    " + (@@version_comment LIKE '%XtraDB Cluster%')"
+)
+_UNLIKE = ("tidb", "vitess")
+
+
+def clustered_sql(version: str) -> str:
+    """An expression that is 0 on a server of *version* that is in no cluster."""
+    if any(name in version.lower() for name in _UNLIKE):
+        return "1"
+    return _IN_GALERA if "MariaDB" in version else _IN_GROUP
 
 
 def touches_session(sql: bytes) -> bool:

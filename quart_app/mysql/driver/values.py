@@ -27,7 +27,8 @@ class Condition(Enum):
 class ServerInfo:
     """What the server said of itself when the connection was made.
 
-    *identity* tells two servers behind one address apart; *wait_timeout* is in seconds.
+    *identity* tells two servers behind one address apart; *wait_timeout* is in seconds; *is_alone*:
+    known to be in no cluster, where other servers' writes can end a transaction of ours.
     """
 
     identity: str = ""
@@ -37,6 +38,7 @@ class ServerInfo:
     wait_timeout: float = 28800.0
     max_allowed_packet: int = 1 << 24
     read_only: bool = False
+    is_alone: bool = False
 
 
 class Result:

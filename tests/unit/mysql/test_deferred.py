@@ -9,6 +9,7 @@ from pymysql.constants import CLIENT
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
 from quart_app.mysql.connector import MySQLDriver
 from quart_app.mysql.driver import Connection, Deferred
+from quart_app.mysql.driver.session_text import clustered_sql
 from quart_app.mysql.errors import (
     CommitUnknown,
     ConnectionLost,
@@ -78,6 +79,31 @@ async def test_a_statement_of_its_own_end_swallows_nothing(sql: str, sent: str) 
             return deferred.data
 
         assert await play.session.run(work, idempotent=False) == sent.encode()
+
+
+async def test_a_server_of_a_cluster_gets_one_at_a_time() -> None:
+    async with scene() as play:
+        play.server.facts["(select count(*)"] = 1
+        await play.session.run(_two, idempotent=False)
+        assert play.work == ["BEGIN", FIRST, SECOND, LAST, "COMMIT"]
+        assert _packets(play) == 5
+
+
+@pytest.mark.parametrize(
+    ("version", "asked"),
+    [
+        ("5.5.5-10.11.6-MariaDB-log", "WSREP_ON"),
+        ("9.7.0", "group_replication"),
+        ("8.0.36-28.1", "XtraDB Cluster"),
+    ],
+)
+def test_a_server_is_asked_for_the_clusters_of_its_kind(version: str, asked: str) -> None:
+    assert asked in clustered_sql(version)
+
+
+@pytest.mark.parametrize("version", ["8.0.11-TiDB-v7.5.0", "8.0.30-Vitess"])
+def test_a_server_that_is_only_like_mysql_is_taken_for_a_cluster(version: str) -> None:
+    assert clustered_sql(version) == "1"
 
 
 async def test_a_server_that_takes_one_at_a_time_gets_one_at_a_time() -> None:
