@@ -25,7 +25,6 @@ import h11
 import hypercorn.asyncio.run
 import hypercorn.protocol
 from h2.events import RequestReceived
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
@@ -34,6 +33,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 
+from quart_app.farewell import PoliteTCPServer
 from quart_app.http1 import ShortH11Protocol
 from quart_app.idle import IdleTimer
 
@@ -52,7 +52,7 @@ def mend() -> None:
     hypercorn.asyncio.run.TCPServer = MendedTCPServer  # type: ignore[attr-defined] # as above
 
 
-class MendedTCPServer(TCPServer):
+class MendedTCPServer(PoliteTCPServer):
     """One connection; at the end it is not hung up on before it could say why it came."""
 
     async def run(self) -> None:
@@ -68,10 +68,8 @@ class MendedTCPServer(TCPServer):
             watch.cancel()
 
     async def _close(self) -> None:
-        try:
-            await super()._close()
-        finally:
-            self._idle_timer.close()
+        self._idle_timer.close()
+        await super()._close()
 
     async def _watch_end(self) -> None:
         await self.context.terminated.wait()

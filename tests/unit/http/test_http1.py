@@ -114,9 +114,10 @@ class App:
 
 
 class Writer:
-    """Keeps what is written; may break."""
+    """Keeps what is written; may break. Its own transport, that cannot close one half alone."""
 
     def __init__(self, reader: asyncio.StreamReader, *, breaks: bool) -> None:
+        self.transport = self
         self.reader = reader
         self.breaks = breaks
         self.written = bytearray()
@@ -143,6 +144,12 @@ class Writer:
 
     async def wait_closed(self) -> None:
         pass
+
+    def is_closing(self) -> bool:
+        return self.closed is not None
+
+    def can_write_eof(self) -> bool:
+        return False
 
 
 class SlowWriter(Writer):
