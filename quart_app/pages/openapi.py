@@ -60,6 +60,13 @@ class Provider(OpenAPIProvider):
                 definitions |= more_definitions
         return response, definitions
 
+    def build_querystring_parameters(
+        self, model: type[Model]
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """As a form sends them: an empty one counts as not given (http/query.py)."""
+        parameters, definitions = super().build_querystring_parameters(model)
+        return [{**parameter, "allowEmptyValue": True} for parameter in parameters], definitions
+
     def build_headers_parameters(
         self, model: type[Model]
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -35,7 +35,8 @@ def test_api_answers_made_up_requests_as_it_documents(program: Program, tmp_path
     command = [str(Path(sys.executable).with_name("schemathesis")), "run"]
     command += [f"{program.url}/openapi.json", f"--header=Authorization: Bearer {TOKEN}"]
     command += ["--phases=examples,coverage,fuzzing", f"--max-examples={EXAMPLES}"]
-    command += [f"--exclude-checks={UNFAIR}", "--workers=2", "--no-color"]
+    # One worker: on Python 3.11 two threads that parse at once fail each other (cpython #106905).
+    command += [f"--exclude-checks={UNFAIR}", "--workers=1", "--no-color"]
     done = subprocess.run(
         command,
         cwd=tmp_path,

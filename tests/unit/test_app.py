@@ -68,6 +68,18 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> Non
                     assert list(response["content"]) == ["application/problem+json"], path
 
 
+def test_query_may_be_that_of_a_form_left_empty(document: dict[str, Any]) -> None:
+    parameters = [
+        parameter
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "query"
+    ]
+    assert {parameter["name"] for parameter in parameters} >= {"city", "limit", "cursor"}
+    assert all(parameter["allowEmptyValue"] for parameter in parameters)
+
+
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
     ids = [
         operation["operationId"]
