@@ -89,7 +89,7 @@ def linked(files: Iterable[Path]) -> list[Path]:
         if file.is_file() and file.read_bytes()[: len(ELF)] == ELF:
             told = output("/usr/bin/ldd", str(file))
             found |= {word for word in told.split() if word.startswith("/")}
-    return [Path(name) for name in sorted(found)]
+    return [Path(os.path.normpath(name)) for name in sorted(found)]
 
 
 def bring(path: Path, root: Path) -> None:
