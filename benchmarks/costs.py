@@ -223,7 +223,7 @@ def _control(child: Child, order: str) -> None:
 
 
 WORKLOADS = {
-    "lookup": "`GET /?city=london`",
+    "lookup": "lookup, 20 cities in turn",
     "post": "keyed POST",
     "list": "100 cities as JSON",
 }

@@ -72,16 +72,19 @@ def _database_cost(sample: Sample) -> float:
 
 
 def _against_persistent(results: Results, system: System) -> Iterator[Verdict]:
-    for concurrency, target in ((16, 1.5), (256, 2.0)):
-        ours = (system.name, "lookup", concurrency)
-        theirs = (PERSISTENT, "lookup", concurrency)
+    for workload, what, concurrency, target in (
+        ("lookup", "lookup", 16, 1.5),
+        ("lookup", "lookup", 256, 2.0),
+        ("names", "20 cities in turn", 16, 1.5),
+    ):
+        ours, theirs = (system.name, workload, concurrency), (PERSISTENT, workload, concurrency)
         value = results.ratio(ours, theirs)
         if value is not None:
-            name = f"lookup / PersistentDB, c={concurrency}"
+            name = f"{what} / PersistentDB, c={concurrency}"
             yield Verdict(name=name, system=system.name, value=value, target=target)
         cost = results.ratio(ours, theirs, _database_cost)
         if cost is not None:
-            name = f"database CPU / PersistentDB, c={concurrency}"
+            name = f"database CPU of {what} / PersistentDB, c={concurrency}"
             yield Verdict(name=name, system=system.name, value=cost, target=0.25, at_most=True)
 
 
