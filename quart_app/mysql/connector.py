@@ -84,16 +84,17 @@ class MySQLDriver:
     async def move_on(self, connection: Connection) -> bool:
         """Leave the server of *connection* for the next that serves; new connections go there.
 
-        False: there is none. Bounded as connect() is.
+        False: there is none. Waits for a second at most for each.
         """
-        endpoint = endpoint_of(connection)
-        if self.topology.current == endpoint:
-            self.topology.failed(endpoint, asyncio.get_running_loop().time())
-            try:
-                (await self.connect()).quit()
-            except ConnectError:
-                return False
-        return self.topology.current != endpoint
+        silent, now = endpoint_of(connection), asyncio.get_running_loop().time()
+        for endpoint in self.topology.order(now):
+            if self.topology.current != silent:
+                return True
+            if endpoint != silent:
+                with contextlib.suppress(ConnectError):
+                    (await self._try(endpoint, HASTE)).quit()
+                    self.topology.failed(silent, now)
+        return self.topology.current != silent
 
     async def _try(self, endpoint: Endpoint, timeout: float) -> Connection:
         loop = asyncio.get_running_loop()

@@ -8,6 +8,7 @@ then goes there. Of what is under way, that loses its connection which can be ru
 would leave a doubt waits on: the server may still wake up and do it.
 """
 
+import asyncio
 import math
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # us, is busy with what we gave it: asked after twice as long, and so on.
 SILENCE = 0.5
 SILENCE_MAX = 16.0
+# While no other server serves, it is looked for one as often.
+AGAIN = 0.2
 
 
 class Lookout:
@@ -48,18 +51,32 @@ class Lookout:
             pool.spawn(self._ask(first), "lookout")
 
     async def _ask(self, silent: Connection) -> None:
-        pool, sent_at = self._pool, silent.last_command_at
+        asked_at, sent_at = self._pool.time(), silent.last_command_at
         try:
-            alive = await pool.driver.answers(silent)
-            # If its own answer came meanwhile, it was our loop that was busy.
-            waits = silent.waits and silent.last_command_at == sent_at
-            if waits and not alive and await pool.driver.move_on(silent):
-                pool.invalidate("their server answers nobody", connection=silent)
-                self._free(silent)
+            alive = await self._pool.driver.answers(silent)
+            if alive:
+                self._patience = min(SILENCE_MAX, 2 * self._patience)
+            else:
+                await self._leave(silent, sent_at=sent_at, asked_at=asked_at)
         finally:
             self._asking = False
-            self._asked_at = pool.time()
-            self._patience = min(SILENCE_MAX, 2 * self._patience)
+            self._asked_at = self._pool.time()
+
+    async def _leave(self, silent: Connection, *, sent_at: float, asked_at: float) -> None:
+        """Go to another server as soon as one serves, and free what can be.
+
+        Not if an answer came meanwhile: then it was our loop that was busy, or it woke up.
+        """
+        while silent.last_command_at == sent_at and self._is_silent(silent, since=asked_at):
+            if await self._pool.driver.move_on(silent):
+                self._pool.invalidate("their server answers nobody", connection=silent)
+                self._free(silent)
+                break
+            await asyncio.sleep(AGAIN)
+
+    def _is_silent(self, connection: Connection, *, since: float) -> bool:
+        heard = max((slot.proved_at for slot in self._of_same_server(connection)), default=since)
+        return connection.waits and heard <= since
 
     def _free(self, silent: Connection) -> None:
         """End what can be run again elsewhere."""

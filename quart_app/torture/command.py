@@ -8,7 +8,9 @@ import click
 
 @click.command()
 @click.option("--url", metavar="URL", help="On this server, which is not broken: fewer faults.")
-@click.option("--docker", is_flag=True, help="On a container of mysql:9.")
+@click.option(
+    "--docker", is_flag=True, help="On a container of mysql:9; with --cluster, on three: a group."
+)
 @click.option("--cluster", is_flag=True, help="On a private Galera cluster of three: its own rows.")
 @click.option("--only", metavar="ROWS", help="Only these rows, as in 4,7 or 6a. See --list.")
 @click.option("--quick", is_flag=True, help="Leave out the rows that take longest.")
@@ -45,10 +47,10 @@ def torture(  # noqa: PLR0913 - one for each option
     # --help answers at once
     from quart_app.torture import hosts, perform, plan  # noqa: PLC0415
     from quart_app.torture.peers import ROWS, compare  # noqa: PLC0415
-    from quart_app.torture.rows import CLUSTER, TABLE  # noqa: PLC0415
+    from quart_app.torture.rows import CLUSTER, GROUP, TABLE  # noqa: PLC0415
     from quart_app.torture.rows.soak import soak as soaking  # noqa: PLC0415
 
-    table = CLUSTER if cluster else TABLE
+    table = (GROUP if docker else CLUSTER) if cluster else TABLE
     rows = plan.chosen(only, quick=quick, given=url is not None, table=table)
     if only_list:
         click.echo("\n".join(f"{row.number:<4} {row.title}" for row in rows))

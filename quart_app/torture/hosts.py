@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from quart_app.database_url import parse_database_url
@@ -12,6 +13,9 @@ from quart_app.local_server import LocalServer
 from quart_app.torture.errors import CannotHave
 from quart_app.torture.faults import Breakable
 from quart_app.torture.galera import Cluster, why_none
+
+if TYPE_CHECKING:
+    from quart_app.torture.group import Group
 
 IMAGE = "mysql:9"
 # They end the server's process, or need its administrator.
@@ -40,7 +44,10 @@ class Stand:
 @contextlib.contextmanager
 def stand(wanted: Wanted, folder: Path) -> Iterator[Stand]:
     """Start what is wanted; gone at the end. Raises CannotHave, LocalServerError."""
-    if wanted.cluster:
+    if wanted.cluster and wanted.docker:
+        with _group() as members:
+            yield Stand(servers=members.nodes, url=members.url)
+    elif wanted.cluster:
         with _cluster(folder / "cluster") as members:
             yield Stand(servers=members.nodes, url=members.url)
     elif wanted.url is not None:
@@ -63,6 +70,13 @@ def _cluster(folder: Path) -> Cluster:
     if why_not:
         raise CannotHave(f"--cluster: {why_not}")
     return Cluster(folder)
+
+
+def _group() -> "Group":
+    _check_docker("--docker --cluster")
+    from quart_app.torture.group import Group  # noqa: PLC0415 - optional, and slow
+
+    return Group(IMAGE)
 
 
 class Given:
@@ -93,18 +107,12 @@ def private(folder: Path) -> Iterator[Breakable]:
 @contextlib.contextmanager
 def container() -> Iterator[Breakable]:
     """A container of mysql:9, removed at the end."""
-    if importlib.util.find_spec("testcontainers") is None:
-        raise CannotHave("--docker needs the package testcontainers: pip install testcontainers")
-    from quart_app.testing.container import (  # noqa: PLC0415 - optional, and slow
+    _check_docker("--docker")
+    from quart_app.testing.container import (  # noqa: PLC0415 - as below
         ContainerServer,
         use_reaper_if_it_can_be_had,
-        why_no_engine,
-        why_no_image,
     )
 
-    why_not = why_no_engine() or why_no_image(IMAGE)
-    if why_not:
-        raise CannotHave(f"--docker: {why_not}")
     use_reaper_if_it_can_be_had()
     server = ContainerServer(IMAGE)
     try:
@@ -112,6 +120,19 @@ def container() -> Iterator[Breakable]:
         yield server
     finally:
         server.stop()
+
+
+def _check_docker(option: str) -> None:
+    if importlib.util.find_spec("testcontainers") is None:
+        raise CannotHave(f"{option} needs the package testcontainers: pip install testcontainers")
+    from quart_app.testing.container import (  # noqa: PLC0415 - optional, and slow
+        why_no_engine,
+        why_no_image,
+    )
+
+    why_not = why_no_engine() or why_no_image(IMAGE)
+    if why_not:
+        raise CannotHave(f"{option}: {why_not}")
 
 
 def address(url: str) -> tuple[str, int]:

@@ -21,6 +21,11 @@ from quart_app.torture.subject import OURS, Subject
 WARM_UP, AFTER = 0.8, 1.2
 # Connections that are being closed get this long to be gone from the server's list.
 SETTLING = 4.0
+# A member of a cluster then reads all that was acknowledged elsewhere. By: whether it is MariaDB.
+_IN_STEP = {
+    True: "SET SESSION wsrep_sync_wait = 7",
+    False: "SET SESSION group_replication_consistency = 'BEFORE'",
+}
 
 
 def _somewhere() -> int:
@@ -167,7 +172,7 @@ class Scene:
         span = range(min(numbers), max(numbers) + 1)
         async with self.faults.admin() as connection:
             if self.bench.others:
-                await connection.run("SET SESSION wsrep_sync_wait = 7")
+                await connection.run(_IN_STEP[connection.server.is_mariadb])
             subject = self.bench.subject
             found = await ledger.count(connection, span, attempts=subject.attempts)
             torn = await ledger.torn(connection) if subject.is_ours else 0

@@ -2,10 +2,18 @@
 
 from string import ascii_lowercase
 
-from quart_app.torture.rows import at_rest, cluster, ends, haproxy, limits, under_load
+from quart_app.torture.rows import (
+    at_rest,
+    cluster,
+    ends,
+    group,
+    haproxy,
+    limits,
+    under_load,
+)
 from quart_app.torture.rows.row import Row
 
-__all__ = ["CLUSTER", "TABLE"]
+__all__ = ["CLUSTER", "GROUP", "TABLE"]
 
 
 def _order(row: Row) -> tuple[int, str]:
@@ -16,3 +24,4 @@ def _order(row: Row) -> tuple[int, str]:
 _ALL = (*at_rest.ROWS, *under_load.ROWS, *ends.ROWS, *limits.ROWS)
 TABLE: tuple[Row, ...] = tuple(sorted(_ALL, key=_order))
 CLUSTER: tuple[Row, ...] = (*cluster.ROWS, *haproxy.ROWS)
+GROUP: tuple[Row, ...] = group.ROWS

@@ -92,11 +92,15 @@ def resumed(moments: list[float], *, since: float) -> float:
 
 
 def in_cluster(
-    strike: Callable[[Faults, list[Faults]], Awaitable[None]], *, follows: bool = True
+    strike: Callable[[Faults, list[Faults]], Awaitable[None]],
+    *,
+    follows: bool = True,
+    watched: float = WATCHED,
 ) -> Play:
-    """Load and probe; *strike* the node in use; measure; bring everything back.
+    """Load and probe; *strike* the node in use; measure for *watched* seconds; bring all back.
 
-    *follows*: our writes go on with the cluster's. Not where we have to find out by a deadline.
+    *follows*: our writes go on with the cluster's. Not where every node goes in turn, or the cluster
+    itself takes longer than a statement may.
     """
 
     async def play(scene: Scene, row: Row) -> None:
@@ -107,7 +111,7 @@ def in_cluster(
             async with scene.load(program), probe.running():
                 with scene.outage():
                     await strike(scene.faults, scene.bench.others)
-                await asyncio.sleep(WATCHED)
+                await asyncio.sleep(watched)
             await _heal(scene)
             await scene.count_leaks(program)
         _compare(scene, probe, must_follow=follows)

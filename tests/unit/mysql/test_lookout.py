@@ -15,6 +15,7 @@ from quart_app.mysql.lookout import SILENCE
 from quart_app.mysql.pool import Pool
 from quart_app.mysql.session import Session
 from tests.support.server import Peer, ScriptedServer, answer_rows, greet, refuse, say_nothing
+from tests.support.virtual import VirtualLoop
 
 LIMIT = 5.0
 # Found silent at the next look, asked for a second, and then another one connected to.
@@ -66,6 +67,17 @@ async def test_read_is_answered_by_the_next_server() -> None:
         assert await it.session.fetch_val("SELECT mine") == "two"
         assert now() - began <= FOUND
         assert it.session.pool.generation == 1
+
+
+async def test_server_that_takes_no_connections_is_left_at_once() -> None:
+    async with scene("one", "two") as it:
+        it.freeze(connects=True)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.network.unlisten(("one", 3306))
+        began = now()
+        assert await it.session.fetch_val("SELECT mine") == "two"
+        assert now() - began <= 2 * SILENCE
 
 
 async def test_idempotent_statement_is_done_by_the_next_server() -> None:
@@ -177,6 +189,19 @@ async def test_server_is_kept_where_no_other_serves() -> None:
         with deadline.within(LIMIT), pytest.raises(DatabaseError):
             await it.session.fetch_val("SELECT mine")
         assert it.session.pool.generation == 0
+
+
+async def test_server_that_serves_later_is_moved_to_at_once() -> None:
+    async with scene("one", "two") as it:
+        it.freeze()
+        it.two.facts["@@read_only"] = 1
+        reading = asyncio.create_task(it.session.fetch_val("SELECT mine"))
+        await asyncio.sleep(FOUND + 1)
+        assert not reading.done()
+        it.two.facts["@@read_only"] = 0
+        began = now()
+        assert await reading == "two"
+        assert now() - began <= SILENCE
 
 
 async def test_answer_that_comes_while_the_server_is_asked_counts() -> None:
