@@ -287,7 +287,8 @@ def _row(content: Mapping[str, Any], workload: str, name: str) -> list[str]:
         f"{sign * found['saved_database_us']:.1f}",
     ]
     if counts:
-        row.append(f"{sign * (counts['whole'] - counts[name]) / 1000:.1f}")
+        count = f"{sign * (counts['whole'] - counts[name]) / 1000:.1f}" if name in counts else ""
+        row.append(count)
     return row
 
 
