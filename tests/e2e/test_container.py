@@ -168,7 +168,8 @@ def test_no_program_can_be_started_in_the_image_but_ours(image: str) -> None:
 
 def test_image_holds_no_more_than_it_needs(image: str) -> None:
     assert inside(image, MODULES) == []
-    assert int(docker("image", "inspect", "-f", "{{.Size}}", image)) < 160e6
+    size = int(docker("image", "inspect", "-f", "{{.Size}}", image))
+    assert size < 200e6  # with a Python that is not stripped; 152e6 with Debian's
 
 
 def test_image_has_what_a_program_expects_of_a_system(image: str) -> None:
