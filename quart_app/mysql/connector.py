@@ -10,14 +10,12 @@ from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
 from quart_app.mysql.driver import Connection, as_database_error
 from quart_app.mysql.driver.watched import WatchedConnection
 from quart_app.mysql.errors import ConnectError, DatabaseError, QueryError, TLSRequired
+from quart_app.mysql.killing import Killer
 from quart_app.mysql.topology import Topology
 
-NO_SUCH_THREAD = 1094
 UNREACHABLE = 2003
 # With another endpoint to try, one that does not answer gets this long.
 HASTE = 1.0
-# A frozen server answers no TLS goodbye.
-GOODBYE = 1.0
 
 
 class MySQLDriver:
@@ -29,8 +27,10 @@ class MySQLDriver:
         self._tls: ssl.SSLContext | None = None
         self._tls_made = False
         self.topology = Topology(config.endpoints, in_turn=config.any_role)
-        self._victims: list[Connection] = []
-        self._killing = False
+        self._killer = Killer(
+            lambda endpoint: self._connect_to(endpoint, config.connect_timeout),
+            timeout=config.connect_timeout,
+        )
 
     def describe(self) -> str:
         """Name the servers for a log line, without credentials."""
@@ -161,56 +161,9 @@ class MySQLDriver:
             self._tls_made = True
         return self._tls
 
-    # -- killing ------------------------------------------------------------------------------
-
-    async def kill(self, connection: Connection) -> None:
-        """End what *connection* was doing, if its server can be told from any other.
-
-        One extra connection at a time takes all that are pending: the first caller waits for all,
-        the others for nothing. Raises DatabaseError, the last there was, once all were tried; a
-        server that takes no connection is not asked again for each of its own.
-        """
-        self._victims.append(connection)
-        if self._killing:
-            return
-        self._killing = True
-        failure: DatabaseError | None = None
-        try:
-            while self._victims:
-                try:
-                    await self._kill_some()
-                except DatabaseError as exc:
-                    failure = exc
-        finally:
-            self._killing = False
-            self._victims.clear()
-        if failure is not None:
-            raise failure
-
-    async def _kill_some(self) -> None:
-        where = endpoint_of(self._victims[-1])
-        try:
-            killer = await self._connect_to(where, self.config.connect_timeout)
-        except ConnectError:
-            self._victims = [each for each in self._victims if endpoint_of(each) != where]
-            raise
-        try:
-            while self._victims and endpoint_of(self._victims[-1]) == endpoint_of(killer):
-                await self._kill_one(killer, self._victims.pop())
-        finally:
-            killer.quit()
-            await killer.wait_gone(GOODBYE)
-
-    async def _kill_one(self, killer: Connection, victim: Connection) -> None:
-        try:
-            async with asyncio.timeout(self.config.connect_timeout):
-                if await is_on_same_server(killer, victim):
-                    await killer.run(f"KILL {victim.server.thread_id:d}")
-        except TimeoutError as exc:
-            raise ConnectError("timed out", errno=2003) from exc
-        except DatabaseError as exc:
-            if exc.errno != NO_SUCH_THREAD:  # it ended by itself meanwhile
-                raise
+    async def kill(self, connection: Connection) -> bool:
+        """End what *connection* was doing, as Killer.kill()."""
+        return await self._killer.kill(connection, endpoint_of(connection))
 
 
 def endpoint_of(connection: Connection) -> Endpoint:
@@ -273,26 +226,6 @@ async def _why_group_not_writable(connection: Connection) -> str | None:
         return None  # no group
     reachable = members.get("ONLINE", 0) + members.get("RECOVERING", 0)
     return None if 2 * reachable > sum(members.values()) else "the group has lost its majority"
-
-
-async def is_on_same_server(killer: Connection, victim: Connection) -> bool:
-    """Tell whether *killer* sees the very session *victim* had.
-
-    Behind one address there may be another server, or the same one restarted, where the number
-    belongs to somebody else (MySqlConnector #1574, vitess #9055). So all of it must fit: the
-    server's identity, numbers that only grow, an uptime no shorter than the session's age, the user.
-    """
-    number = victim.server.thread_id
-    if killer.server.identity != victim.server.identity or number >= killer.server.thread_id:
-        return False
-    uptime = (await killer.run("SHOW GLOBAL STATUS LIKE 'Uptime'")).rows
-    age = victim.loop.time() - victim.connected_time
-    if not uptime or int(uptime[0][1]) + 1 < age:
-        return False
-    rows = (
-        await killer.run("SELECT user FROM information_schema.processlist WHERE id = %s", number)
-    ).rows
-    return [row[0] for row in rows] == [victim.user]
 
 
 def tls_context(config: ConnectConfig) -> ssl.SSLContext | None:

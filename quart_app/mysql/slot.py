@@ -104,8 +104,11 @@ class Driver(Protocol):
     async def connect(self) -> Connection:
         """Open a connection. Bounded by connect_timeout; raises ConnectError."""
 
-    async def kill(self, connection: Connection) -> None:
-        """End on the server what *connection* was doing when it was closed here. Bounded."""
+    async def kill(self, connection: Connection) -> bool:
+        """End on the server what *connection* was doing when it was closed here. Bounded.
+
+        False: it had ended already. Raises DatabaseError.
+        """
 
     def preferred_due(self, now: float) -> bool:
         """Tell whether to look if the preferred server is back."""

@@ -91,10 +91,11 @@ class Upkeep:
         """End on the server what *connection* was doing when it was closed here."""
         pool = self._pool
         try:
-            await pool.driver.kill(connection)
+            killed = await pool.driver.kill(connection)
         except DatabaseError as exc:
             log.warning("pool %s: could not end an abandoned statement: %s", pool.name, exc)
             pool.observer.killed(done=False)
-        else:
+            return
+        if killed:
             self.kills += 1
             pool.observer.killed(done=True)

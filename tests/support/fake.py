@@ -141,6 +141,8 @@ class FakeDriver:
         self.connect_always = FINE
         self.probe = FINE
         self.kill_always = FINE
+        # Whether an abandoned statement is still there when its KILL comes.
+        self.statements_last = True
         self.opened: list[FakeConnection] = []
         self.attempted_at: list[float] = []
         self.killed: list[Connection] = []
@@ -176,10 +178,11 @@ class FakeDriver:
         self.most_open = max(self.most_open, len(self.open))
         return connection
 
-    async def kill(self, connection: Connection) -> None:
+    async def kill(self, connection: Connection) -> bool:
         """Remember that the server was asked to end what *connection* did."""
         await self.kill_always.happen()
         self.killed.append(connection)
+        return self.statements_last
 
     def preferred_due(self, now: float) -> bool:
         """Tell that it is time to look, as often as the script says: once."""

@@ -8,16 +8,24 @@ from typing import Any
 import pytest
 from pymysql.err import ProgrammingError
 
+from quart_app.mysql import killing
 from quart_app.mysql.config import ConnectConfig, Endpoint, PoolConfig, TLSMode
 from quart_app.mysql.connector import MySQLDriver, renamed, tls_context, why_not_writable
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import ConnectError, DatabaseError, QueryError, TLSRequired
+from quart_app.mysql.errors import (
+    ConnectError,
+    DatabaseError,
+    QueryError,
+    TLSRequired,
+    TooManyConnections,
+)
 from quart_app.mysql.pool import Pool
 from quart_app.mysql.session import Session
 from tests.support import wire
 from tests.support.server import (
     Reaction,
     ScriptedServer,
+    answer,
     answer_rows,
     hang_up,
     refuse,
@@ -27,6 +35,7 @@ from tests.support.virtual import VirtualLoop
 
 ONE, TWO = Endpoint(host="one"), Endpoint(host="two")
 GROUP = "SELECT member_state"
+FULL = answer(wire.early_error(1040, "Too many connections"))
 
 
 def now() -> float:
@@ -76,7 +85,7 @@ async def test_kill_is_sql_on_a_connection_of_its_own_that_takes_leave() -> None
 async def test_one_connection_kills_all_that_are_pending() -> None:
     server, driver = listening(), driver_of()
     victims = [await abandoned(driver) for _ in range(5)]
-    await asyncio.gather(*(driver.kill(victim) for victim in victims))
+    assert all(await asyncio.gather(*(driver.kill(victim) for victim in victims)))
     assert sorted(killed(server)) == [f"KILL {number}" for number in range(100, 105)]
     assert len(server.peers) == 6
 
@@ -115,14 +124,14 @@ async def test_nothing_is_killed_unless_it_is_the_very_session(change: Any) -> N
     victim = await abandoned(driver)
     await asyncio.sleep(100)
     change(server)
-    await driver.kill(victim)
+    assert not await driver.kill(victim)
     assert killed(server) == []
 
 
 async def test_session_that_ended_by_itself_is_no_error() -> None:
     server, driver = listening(), driver_of()
     server.react("KILL", refuse(1094, "HY000", "Unknown thread id"))
-    await driver.kill(await abandoned(driver))
+    assert not await driver.kill(await abandoned(driver))
     assert killed(server) == ["KILL 100"]
 
 
@@ -143,8 +152,9 @@ async def test_failed_kill_spares_none_of_the_others(reaction: Reaction) -> None
     victims = [await abandoned(driver) for _ in range(5)]
     server.react("KILL 103", reaction)
     kills = [driver.kill(victim) for victim in victims]
-    failed = [each for each in await asyncio.gather(*kills, return_exceptions=True) if each]
-    assert len(failed) == 1
+    answers = await asyncio.gather(*kills, return_exceptions=True)
+    assert [answer for answer in answers if answer is True] == [True] * 4
+    assert isinstance(answers[3], DatabaseError)
     assert sorted(killed(server)) == [f"KILL {number}" for number in range(100, 105)]
 
 
@@ -155,8 +165,9 @@ async def test_server_that_is_gone_spares_nothing_on_another() -> None:
     network(driver).unlisten(("one", 3306))
     left = await abandoned(driver)
     kills = [driver.kill(victim) for victim in [left, *gone]]
-    failed = [each for each in await asyncio.gather(*kills, return_exceptions=True) if each]
-    assert [type(each) for each in failed] == [ConnectError]
+    first, *others = await asyncio.gather(*kills, return_exceptions=True)
+    assert first is True
+    assert [type(each) for each in others] == [ConnectError] * 3
     assert killed(two) == ["KILL 100"]
 
 
@@ -170,6 +181,51 @@ async def test_kill_goes_to_the_server_of_its_victim() -> None:
     await asyncio.gather(driver.kill(first), driver.kill(second))
     assert killed(one) == ["KILL 100"]
     assert killed(two) == ["KILL 100"]
+
+
+async def test_full_server_is_asked_again_until_it_has_room() -> None:
+    server, driver = listening(), driver_of()
+    victims = [await abandoned(driver) for _ in range(2)]
+    server.react("GREETING", FULL, times=4)
+    began = now()
+    assert await asyncio.gather(*(driver.kill(victim) for victim in victims)) == [True, True]
+    assert 0.75 <= now() - began <= killing.PATIENCE
+    assert len(server.peers) == len(victims) + 4 + 1
+
+
+async def test_server_that_stays_full_is_left_alone_in_time() -> None:
+    server, driver = listening(), driver_of()
+    victims = [await abandoned(driver) for _ in range(2)]
+    server.react("GREETING", FULL)
+    began = now()
+    kills = [driver.kill(victim) for victim in victims]
+    answers = await asyncio.gather(*kills, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [TooManyConnections] * 2
+    assert now() - began <= killing.PATIENCE
+    assert len(server.peers) < 20
+
+
+async def test_victim_whose_caller_left_is_killed_all_the_same() -> None:
+    server, driver = listening(), driver_of()
+    first, second = [asyncio.create_task(driver.kill(await abandoned(driver))) for _ in range(2)]
+    await asyncio.sleep(0)
+    second.cancel()
+    assert await first
+    assert second.cancelled()
+    assert sorted(killed(server)) == ["KILL 100", "KILL 101"]
+
+
+async def test_all_that_is_pending_ends_with_the_one_who_works() -> None:
+    server, driver = listening(), driver_of()
+    victims = [await abandoned(driver) for _ in range(3)]
+    server.react("KILL", say_nothing)
+    kills = [asyncio.create_task(driver.kill(victim)) for victim in victims]
+    await asyncio.sleep(0.1)
+    kills[0].cancel()
+    await asyncio.wait(kills)
+    assert all(kill.cancelled() for kill in kills)
+    server.react("KILL", answer(wire.ok()))
+    assert await driver.kill(await abandoned(driver))
 
 
 def network(_: MySQLDriver) -> Any:

@@ -398,6 +398,19 @@ async def test_failed_kill_does_no_harm() -> None:
         assert pool.stats().kills == 0
 
 
+async def test_statement_that_had_ended_before_its_kill_is_not_counted() -> None:
+    driver = FakeDriver()
+    driver.statements_last = False
+    async with open_pool(driver) as pool:
+        connection = await borrow(pool)
+        with pytest.raises(QueryTimeout), deadline.within(1):
+            await connection.work(slow(100))
+        pool.release(connection)
+        await hold(pool, 0.01)
+        assert driver.killed == [connection]
+        assert pool.stats().kills == 0
+
+
 @pytest.mark.row("M")
 async def test_connection_may_not_be_used_after_release() -> None:
     async with open_pool(FakeDriver()) as pool:
