@@ -28,6 +28,12 @@ IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
 MAX_FRAGMENT_BYTES = 0xFFFFFF
 
 
+def _hear(closed: "asyncio.Future[None]") -> None:
+    """Have a socket's last error count as heard: the statement it met has raised it."""
+    with contextlib.suppress(asyncio.CancelledError):
+        closed.exception()
+
+
 class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
     """A connection that ends in time, and keeps what the server said.
 
@@ -387,6 +393,9 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
             self._watchdog.cancel()
             self._watchdog = None
         self._left = self._writer or self._left
+        closed = self._closing()
+        if closed is not None:
+            closed.add_done_callback(_hear)
         super().close()
         self._report_lost()
 

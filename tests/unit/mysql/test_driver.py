@@ -565,6 +565,19 @@ async def test_end_of_the_socket_made_by_a_ping_is_pushed_too(
     assert told == [now() - 1]
 
 
+async def test_error_of_a_closed_socket_is_not_reported_as_never_retrieved(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    server.react("SELECT", reset)
+    with pytest.raises(ConnectionLost):
+        await connection.run("SELECT 1")
+    await asyncio.sleep(1)
+    closed = connection._closing()
+    assert closed.done()
+    assert not closed._log_traceback, "the loop's exception handler would tell of it"
+    assert isinstance(closed.exception(), ConnectionResetError)
+
+
 @pytest.mark.parametrize("reaction", [hang_up, reset])
 async def test_answer_that_never_comes_leaves_open_what_was_executed(
     server: ScriptedServer, connection: Connection, reaction: Any
