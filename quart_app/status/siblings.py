@@ -24,6 +24,8 @@ STATES = ("serving", "connecting", "healing", "stalled", "silent", "away", "stop
 ENDPOINT_STATES = ("spare", "in use", "not connected", "failing")
 # A worker that has left no news for this many seconds is held up.
 SILENT = 4.0
+# One without news for this long has ended, and nobody said so: of another start in the same folder.
+FORGOTTEN = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,9 @@ class Siblings:
                 view = msgspec.json.decode(file.read_bytes(), type=View)
             except FileNotFoundError:  # it has just ended
                 continue
-            yield view if self._clock() - view.at < SILENT else _silent(view)
+            age = self._clock() - view.at
+            if age < FORGOTTEN:
+                yield view if age < SILENT else _silent(view)
 
 
 def siblings_of_this_start() -> Siblings:

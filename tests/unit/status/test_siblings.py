@@ -7,7 +7,7 @@ import pytest
 
 from quart_app.metrics_folder import FOLDER, forget_worker, shared_folder, status_file
 from quart_app.status.history import SAMPLES, Event, Mood, Sample
-from quart_app.status.siblings import SILENT, Siblings, View, past, together
+from quart_app.status.siblings import FORGOTTEN, SILENT, Siblings, View, past, together
 from quart_app.status.snapshot import Endpoint, Now, Worker
 from tests.unit.status.test_history import Clock
 
@@ -127,6 +127,9 @@ def test_worker_without_news_is_said_to_be_held_up(tmp_path: Path) -> None:
     assert told.state == "silent"
     assert [worker.state for worker in told.workers] == ["silent", "serving"]
     assert told.sample == sample()  # its own alone
+    clock.now += FORGOTTEN
+    told = Siblings(tmp_path, process=2, clock=clock).with_others(view(2, clock.now)).now
+    assert len(told.workers) == 1
 
 
 def test_worker_that_ended_is_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
