@@ -179,7 +179,8 @@ def layers_text(folder: Path = RESULTS) -> str:
     if not (folder / "results.json").exists():
         return NOT_YET
     run = Run(folder)
-    return f"{machine_text(run)}\n\n{layer_table(run)}"
+    picture = "![The same as bars](../../benchmarks/results/cost-per-request.svg)"
+    return f"{machine_text(run)}\n\n{layer_table(run)}\n\n{picture}"
 
 
 def load_text(folder: Path = RESULTS) -> str:
@@ -209,10 +210,20 @@ PARTS: dict[tuple[Path, str], Callable[[], str]] = {
 
 def part(page: str, marker: str) -> str:
     """Return what stands between the markers. Raises ValueError if they are not there."""
+    return page[slice(*_between(page, marker))]
+
+
+def placed(page: str, marker: str, text: str) -> str:
+    """Put *text* between the markers."""
+    begin, end = _between(page, marker)
+    return page[:begin] + text + page[end:]
+
+
+def _between(page: str, marker: str) -> tuple[int, int]:
     found = re.search(rf"<!-- {marker} -->\n(.*?)\n<!-- /{marker} -->", page, re.DOTALL)
     if found is None:
         raise ValueError(f"no <!-- {marker} --> … <!-- /{marker} -->")
-    return found[1]
+    return found.span(1)
 
 
 @click.command()
@@ -220,7 +231,7 @@ def main() -> None:
     """Write the results into the README and the page about speed."""
     for (path, marker), make in PARTS.items():
         page = path.read_text()
-        fresh = page.replace(part(page, marker), make())
+        fresh = placed(page, marker, make())
         if fresh != page:
             path.write_text(fresh)
             click.echo(f"{path.relative_to(ROOT)}: {marker}")
