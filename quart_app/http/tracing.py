@@ -118,7 +118,7 @@ class _StatementSpan:
         self._span = tracer.start_span("mysql", kind=SpanKind.CLIENT, attributes=dict(attributes))
         if self._span.is_recording():
             text = fingerprint(statement.decode("utf-8", "replace"))
-            operation = text.partition(" ")[0].upper()
+            operation = text.partition(" ")[0].rstrip(";").upper()  # of several the first
             self._span.update_name(f"{operation} {attributes.get('db.namespace', '')}".rstrip())
             self._span.set_attribute("db.operation.name", operation)
             self._span.set_attribute("db.query.text", text)

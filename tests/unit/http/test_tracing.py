@@ -96,6 +96,16 @@ async def test_spans_speak_the_conventions(app: Quart, spans: Spans) -> None:
     assert "hidden" not in f"{request.to_json()}{statement.to_json()}"
 
 
+async def test_statements_sent_together_are_named_by_the_first(
+    provider: TracerProvider, spans: Spans
+) -> None:
+    with tracing.statement_watch(provider, CONFIG)(b"BEGIN;\nUPDATE t SET a = 'hidden'"):
+        pass
+    attributes = spans()["BEGIN shop"].attributes
+    assert attributes is not None
+    assert attributes["db.query.text"] == "begin; update t set a = ?"
+
+
 async def test_retry_is_an_event_of_the_request(app: Quart, spans: Spans) -> None:
     await app.test_client().get("/cities/7")
     (event,) = spans()["GET /cities/{city_id}"].events
