@@ -27,7 +27,11 @@ RUN_FOLDER = environments.HERE / ".run"
 @click.option("--rounds", "count", type=click.IntRange(1, 50), help="[default: 6; quick: 2]")
 @click.option("--seconds", type=click.IntRange(1, 60), help="Of each run. [default: 2; quick: 1]")
 @click.option("--python", default=environments.default_python(), help="Runs every system.")
-@click.option("--out", type=click.Path(path_type=Path), default=environments.HERE / "results")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="[default: results, which is published, if all of it is measured; else .run/results]",
+)
 @click.option("--resume", is_flag=True, help="Keep what --out holds; measure what is missing.")
 @click.option("--restart/--no-restart", "restarts", default=True, help="Time the healing, too.")
 @click.option("--list", "only_list", is_flag=True, help="List the systems and stop.")
@@ -41,7 +45,7 @@ def main(  # noqa: PLR0913 - one for each option
     count: int | None,
     seconds: int | None,
     python: str,
-    out: Path,
+    out: Path | None,
     resume: bool,
     restarts: bool,
     only_list: bool,
@@ -68,6 +72,8 @@ def main(  # noqa: PLR0913 - one for each option
         rounds=count or (2 if quick else 6),
         seconds=seconds or (1 if quick else 2),
     )
+    everything = not (quick or names or workloads or concurrencies)
+    out = out or (environments.HERE if everything else RUN_FOLDER) / "results"
     run = _Run(plan, out, known=report.read_samples(out / "results.json") if resume else [])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -151,6 +157,7 @@ class _Run:
         (self._out / "results.md").write_text(text)
         click.echo(text)
         _plot(self._out)
+        click.echo(f"in {self._out}", err=True)
 
     def _write(self) -> report.Report:
         results = Results(self._samples)
