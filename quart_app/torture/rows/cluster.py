@@ -94,13 +94,13 @@ def resumed(moments: list[float], *, since: float) -> float:
 def in_cluster(
     strike: Callable[[Faults, list[Faults]], Awaitable[None]],
     *,
-    follows: bool = True,
+    within: float | None = BEHIND,
     watched: float = WATCHED,
 ) -> Play:
     """Load and probe; *strike* the node in use; measure for *watched* seconds; bring all back.
 
-    *follows*: our writes go on with the cluster's. Not where every node goes in turn, or the cluster
-    itself takes longer than a statement may.
+    *within*: our writes go on so many seconds after the cluster's. None where every node goes in
+    turn, or where the cluster itself takes longer than a statement may.
     """
 
     async def play(scene: Scene, row: Row) -> None:
@@ -114,12 +114,12 @@ def in_cluster(
                 await asyncio.sleep(watched)
             await _heal(scene)
             await scene.count_leaks(program)
-        _compare(scene, probe, must_follow=follows)
+        _compare(scene, probe, within=within)
 
     return play
 
 
-def _compare(scene: Scene, probe: Probe, *, must_follow: bool) -> None:
+def _compare(scene: Scene, probe: Probe, *, within: float | None) -> None:
     since = scene.outages[0].began
     good = [
         record.ended
@@ -129,7 +129,7 @@ def _compare(scene: Scene, probe: Probe, *, must_follow: bool) -> None:
     theirs, ours = resumed(probe.wrote, since=since), resumed(good, since=since)
     found = Resumed(cluster=theirs, ours=ours - theirs)
     scene.notes.append(f"writes again after: {found}")
-    late = must_follow and found.ours > BEHIND
+    late = within is not None and found.ours > within
     scene.expect(not late, f"writes go on {found.ours:.2f} s after the cluster's own")
 
 
@@ -193,7 +193,7 @@ ROWS = (
     Row(
         number="10g",
         title="rolling restart of all nodes",
-        play=in_cluster(_roll, follows=False),
+        play=in_cluster(_roll, within=None),
         promise=HELD,
     ),
 )
