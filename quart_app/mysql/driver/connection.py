@@ -35,6 +35,7 @@ ERR_MIN_BYTES = 9  # marker, number, and a state or a text
 COLUMNS_KEPT = 1024
 BINARY = 63  # the number of the character set that is none
 UTF8 = ("utf8", "utf-8", "ascii")
+SEQUENCES = frozenset((tuple, list, set, frozenset))
 CLEAN = Condition.CLEAN
 BEGIN = "BEGIN"
 NEXT = b";\n"  # between statements that are sent together
@@ -190,10 +191,14 @@ class Connection(Wire):
         return error
 
     def escape(self, obj: Any) -> Any:
-        """Write a value as SQL. aiomysql's own fails on bytes since PyMySQL 1.2."""
+        """Write a value as SQL. aiomysql's own fails on bytes and on ``IN %s`` since PyMySQL 1.2."""
         if type(obj) is int:
             return str(obj)
-        return escape_bytes(obj) if isinstance(obj, bytes) else super().escape(obj)
+        if isinstance(obj, bytes | bytearray):
+            return escape_bytes(bytes(obj))
+        if type(obj) in SEQUENCES:
+            return f"({','.join(map(self.escape, obj))})"
+        return super().escape(obj)
 
     def _escaped(self, args: Any) -> Any:
         if isinstance(args, tuple | list):

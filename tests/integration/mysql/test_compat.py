@@ -362,6 +362,13 @@ async def test_errors_of_statements_are_pymysqls(create: Create) -> None:
         assert await select(connection, "SELECT 1") == ((1,),)
 
 
+async def test_parameter_may_be_a_list_of_values(create: Create) -> None:
+    pool = await create()
+    async with pool.acquire() as connection, connection.cursor() as cursor:
+        await cursor.execute("SELECT 2 IN %s, 'x' IN %s, 5 IN %s", ([1, 2], ("x", "y"), {6}))
+        assert await cursor.fetchone() == (1, 1, 0)
+
+
 async def test_ping_and_select_db_and_escape(create: Create, options: dict[str, Any]) -> None:
     pool = await create()
     async with pool.acquire() as connection:

@@ -999,6 +999,10 @@ async def test_values_are_bytes_where_unicode_is_not_wanted(server: ScriptedServ
         ("SELECT %s, %s, %s, %s", (1, "a'b", None, 0.5), "SELECT 1, 'a\\'b', NULL, 0.5e0"),
         ("SELECT %(x)s", {"x": dt.date(2026, 1, 2), "y": 1}, "SELECT '2026-01-02'"),
         ("SELECT %s", [b"\xff"], "SELECT _binary X'ff'"),
+        ("SELECT %s", [bytearray(b"\xfe")], "SELECT _binary X'fe'"),
+        ("SELECT a IN %s", ([1, "a'b", None],), "SELECT a IN (1,'a\\'b',NULL)"),
+        ("SELECT a IN %(x)s", {"x": frozenset((b"x",))}, "SELECT a IN (_binary X'78')"),
+        ("SELECT (a, b) IN %s", (((1, 2), (3, 4)),), "SELECT (a, b) IN ((1,2),(3,4))"),
         ("SELECT %s", 5, "SELECT 5"),
     ],
 )
