@@ -123,5 +123,5 @@ def _legend() -> list[str]:
             f'<rect x="{x}" y="{y - 9}" width="10" height="10" fill="{colour}"/>',
             f'<text x="{x + 14}" y="{y}">{escape(outcome.value)}</text>',
         ]
-        x += 130
+        x += 150
     return parts
