@@ -10,7 +10,7 @@ from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
 from quart_app.mysql.driver import Connection, as_database_error
 from quart_app.mysql.driver.watched import WatchedConnection
 from quart_app.mysql.errors import ConnectError, DatabaseError, QueryError, TLSRequired
-from quart_app.mysql.killing import Killer
+from quart_app.mysql.killing import Killer, leave
 from quart_app.mysql.topology import Topology
 
 UNREACHABLE = 2003
@@ -62,7 +62,7 @@ class MySQLDriver:
             connection = await self._try(self.topology.endpoints[0], HASTE)
         except ConnectError:
             return False
-        connection.quit()
+        await leave(connection)
         return True
 
     def has_choice(self) -> bool:
@@ -78,7 +78,7 @@ class MySQLDriver:
             probe = await self._connect_to(endpoint_of(connection), HASTE)
         except ConnectError as exc:
             return exc.errno != UNREACHABLE
-        probe.quit()
+        await leave(probe)
         return True
 
     async def move_on(self, connection: Connection) -> bool:
@@ -92,7 +92,7 @@ class MySQLDriver:
                 return True
             if endpoint != silent:
                 with contextlib.suppress(ConnectError):
-                    (await self._try(endpoint, HASTE)).quit()
+                    await leave(await self._try(endpoint, HASTE))
                     self.topology.failed(silent, now)
         return self.topology.current != silent
 
@@ -183,7 +183,7 @@ async def ensure_writable(connection: Connection, timeout: float) -> None:
         connection.abort()
         raise
     if fault is not None:
-        connection.quit()
+        await leave(connection)
         raise ConnectError(f"{endpoint_of(connection)} takes no writes: {fault}")
 
 

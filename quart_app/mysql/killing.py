@@ -85,8 +85,7 @@ class Killer:
                 self._settle(victims[-1], await self._kill_one(killer, victims[-1].connection))
                 alive = killer.is_alive()
         finally:
-            killer.quit()
-            await killer.wait_gone(GOODBYE)
+            await leave(killer)
 
     async def _get_in(self, where: Endpoint) -> Connection:
         """Connect; while the server is full, again and again. Raises ConnectError."""
@@ -118,6 +117,12 @@ class Killer:
         self._pending.remove(victim)
         if not victim.outcome.done():  # its caller may have left
             victim.outcome.set_result(outcome)
+
+
+async def leave(connection: Connection) -> None:
+    """Quit, and wait until its socket is closed: a loop that ends earlier would leave it open."""
+    connection.quit()
+    await connection.wait_gone(GOODBYE)
 
 
 async def is_on_same_server(killer: Connection, victim: Connection) -> bool:

@@ -8,6 +8,7 @@ from typing import Protocol
 from quart_app.database_url import parse_database_url
 from quart_app.mysql.connector import MySQLDriver
 from quart_app.mysql.errors import DatabaseError
+from quart_app.mysql.killing import leave
 
 FROZEN_FOR = 4.0
 log = logging.getLogger("quart_app.status")
@@ -64,7 +65,7 @@ class Breaker:
             for (number,) in (await connection.run(sql, user)).rows:
                 await _kill(connection.run, int(number))
         finally:
-            connection.quit()
+            await leave(connection)
 
     async def _freeze(self) -> None:
         await asyncio.to_thread(self._server.pause)

@@ -26,6 +26,7 @@ from quart_app.mysql.sockets import set_keepalive
 INTERACTION_TIMEOUT = 4031  # ER_CLIENT_INTERACTION_TIMEOUT: MySQL closes idle connections with it
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
 MAX_FRAGMENT_BYTES = 0xFFFFFF
+GOODBYE = 1.0
 
 
 def _hear(closed: "asyncio.Future[None]") -> None:
@@ -112,13 +113,18 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
             await super()._request_authentication()
             return
         # Cancelled while it changes to TLS, asyncio keeps a transport that nobody else has, until
-        # the peer says goodbye or for half a minute. Its socket is within reach by this one.
+        # the peer says goodbye or for half a minute. So the change is not cancelled: it fails at
+        # once when its socket is shut, and closes what it made.
         with self._writer.transport.get_extra_info("socket").dup() as spare:
+            changing = asyncio.ensure_future(super()._request_authentication())
             try:
-                await super()._request_authentication()
+                await asyncio.shield(changing)
             except asyncio.CancelledError:
                 with contextlib.suppress(OSError):
                     spare.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GOODBYE):
+                        await asyncio.gather(changing, return_exceptions=True)
                 raise
             finally:
                 self._left = self._writer
@@ -358,7 +364,7 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         transport = self._writer.transport
         self.close()
         if self._secure:  # not asked of the transport: asyncio's for TLS, closed twice, raises
-            self._loop.call_later(1.0, transport.abort)  # a frozen peer answers no TLS goodbye
+            self._loop.call_later(GOODBYE, transport.abort)  # a frozen peer answers no TLS goodbye
 
     async def wait_gone(self, timeout: float) -> None:
         """Wait until the socket of a closed connection is closed, too; after *timeout* force it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import select
 import socket
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
@@ -1255,9 +1256,32 @@ async def test_socket_is_shut_when_the_change_to_tls_is_cancelled(
     with pytest.raises(BlockingIOError):
         theirs.recv(1)
     task.cancel()
+    began = now()
     await asyncio.wait({task})
     assert task.cancelled()
     assert theirs.recv(1) == b""
+    assert now() - began == 1  # it does not end for ever
+
+
+async def test_cancelled_change_to_tls_closes_what_it_made_before_it_ends(
+    upgrade: tuple[Connection, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[float] = []
+
+    async def until_its_socket_is_shut(_: aiomysql.Connection) -> None:
+        while select.select([theirs], [], [], 0)[0] == []:  # noqa: ASYNC110  # virtual time
+            await asyncio.sleep(0.1)
+        closed.append(now())
+        raise ConnectionResetError
+
+    monkeypatch.setattr(aiomysql.Connection, "_request_authentication", until_its_socket_is_shut)
+    connection, theirs = upgrade
+    task = asyncio.create_task(connection._request_authentication())
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert closed == [now()]
 
 
 async def test_socket_stays_open_after_the_change_to_tls(
