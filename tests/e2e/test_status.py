@@ -46,7 +46,25 @@ def _page(browser: Browser, program: Program) -> Browser:
     browser.click("main button")
     browser.wait_for(f"{STATE} === 'serving'")
     browser.complaints()  # of the 401 before the login
+    browser.run(RECORDING)
     return browser
+
+
+# What the page itself only counts.
+RECORDING = """
+window.failures = [];
+const plain = window.fetch;
+window.fetch = async (...given) => {
+  try {
+    const answer = await plain(...given);
+    if (!answer.ok) failures.push(`${given[0]}: ${answer.status} ${await answer.clone().text()}`);
+    return answer;
+  } catch (error) {
+    failures.push(`${given[0]}: ${error}`);
+    throw error;
+  }
+};
+"""
 
 
 def ops_token(program: Program) -> str:
@@ -101,7 +119,7 @@ def test_visitor_sees_it_heal_and_no_request_fails(page: Browser, tmp_path: Path
     page.wait_for(
         f"return {STATE.removeprefix('return ')} === 'serving' && traffic.answered > {before} + 200"
     )
-    assert traffic(page)["failed"] == 0
+    assert traffic(page)["failed"] == 0, page.run("return failures")
     assert "connection closed" in page.text("#events") or "the database is back" in page.text(
         "#events"
     )
@@ -116,7 +134,7 @@ def test_frozen_server_shows_and_thaws(page: Browser) -> None:
         f"return ['stalled', 'healing', 'away'].includes({STATE.removeprefix('return ')})"
     )
     page.wait_for(f"{STATE} === 'serving'")
-    assert traffic(page)["failed"] == 0
+    assert traffic(page)["failed"] == 0, page.run("return failures")
 
 
 @pytest.mark.parametrize("phone", [False, True])
