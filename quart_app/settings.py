@@ -86,6 +86,11 @@ def _secret_parser(parse: Callable[[str], object]) -> Callable[[object], object]
     return validate
 
 
+def _tokens_of(text: str) -> Tokens:
+    file = text.file if isinstance(text, _FileText) else None
+    return replace(parse_tokens(text), file=file)
+
+
 class Settings(BaseSettings):
     """The settings, as fields; the reason for each of the pool's is in mysql/config.py. Seconds."""
 
@@ -165,9 +170,9 @@ class Settings(BaseSettings):
     # Statements that take this long are logged, without their values. 0: none.
     slow_query: NonNegativeFloat = 1.0
 
-    tokens: Annotated[
-        InstanceOf[Tokens], NoDecode, BeforeValidator(_secret_parser(parse_tokens))
-    ] = Field(default=Tokens(), repr=False)
+    tokens: Annotated[InstanceOf[Tokens], NoDecode, BeforeValidator(_secret_parser(_tokens_of))] = (
+        Field(default=Tokens(), repr=False)
+    )
 
     @classmethod
     def from_env(cls) -> Self:
@@ -249,6 +254,18 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, _SecretFiles(settings_cls))
 
 
+class _FileText(str):
+    """The text of a file, which says where it came from."""
+
+    __slots__ = ("file",)
+    file: Path
+
+    def __new__(cls, file: Path) -> Self:
+        self = super().__new__(cls, file.read_text(encoding="utf-8").strip())
+        self.file = file
+        return self
+
+
 class _UnreadableFile(str):
     """Stands for the text of a file that cannot be read: the field's own parser reports it."""
 
@@ -268,7 +285,7 @@ class _SecretFiles(EnvSettingsSource):
         if path is None:
             return None, key, False
         try:
-            return Path(path).read_text(encoding="utf-8").strip(), key, False
+            return _FileText(Path(path)), key, False
         except (OSError, UnicodeDecodeError) as exc:
             return _UnreadableFile(type(exc).__name__), key, False
 

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 from quart import Quart, current_app, request
 
 from quart_app.http.problems import FORBIDDEN, UNAUTHORIZED, ProblemError
-from quart_app.tokens import Scope, Tokens
+from quart_app.tokens import LatestTokens, Scope, Tokens
 
 EXTENSION = "QUART_APP_TOKENS"
 MAX_TOKEN_LENGTH = 512
@@ -24,7 +24,13 @@ R = TypeVar("R")
 
 def install(app: Quart, *, tokens: Tokens) -> None:
     """Let the holders of *tokens* into *app*."""
-    app.extensions[EXTENSION] = tokens
+    app.extensions[EXTENSION] = LatestTokens(tokens)
+
+
+def tokens() -> Tokens:
+    """The tokens that open the current app now."""
+    latest: LatestTokens = current_app.extensions[EXTENSION]
+    return latest.get()
 
 
 def requires(
@@ -45,15 +51,15 @@ def requires(
 
 def check(scope: Scope) -> None:
     """Raise ProblemError unless the current request carries a token of *scope*."""
-    tokens: Tokens = current_app.extensions[EXTENSION]
-    if not tokens.of(scope):
+    known = tokens()
+    if not known.of(scope):
         raise ProblemError(FORBIDDEN, "No token is set up for this address: it is closed.")
     digest = token_digest()
     if digest is None:
         raise _unauthorized('Bearer realm="quart_app"')
-    if _is_one_of(digest, tokens.of(scope)):
+    if _is_one_of(digest, known.of(scope)):
         return
-    if any(_is_one_of(digest, tokens.of(other)) for other in Scope):
+    if any(_is_one_of(digest, known.of(other)) for other in Scope):
         raise ProblemError(FORBIDDEN, "The token is not for this address.")
     raise _unauthorized('Bearer realm="quart_app", error="invalid_token"')
 

@@ -25,7 +25,7 @@ from quart_app.status.history import History
 from quart_app.status.login import COOKIE, LIFETIME, Login, shared_key
 from quart_app.status.siblings import Siblings, View, siblings_of_this_start
 from quart_app.status.snapshot import snapshot
-from quart_app.tokens import Scope, Tokens
+from quart_app.tokens import Scope
 
 EXTENSION = "QUART_APP_STATUS"
 INTERVAL = 1.0
@@ -182,8 +182,7 @@ def _has_cookie() -> bool:
 
 
 def _ops_digests() -> tuple[bytes, ...]:
-    tokens: Tokens = current_app.extensions[auth.EXTENSION]
-    return tokens.of(Scope.OPS)
+    return auth.tokens().of(Scope.OPS)
 
 
 def _refuse_other_origins() -> None:

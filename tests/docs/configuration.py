@@ -25,7 +25,8 @@ SAID_HERE = {
     "acquire_timeout": "How long a caller waits for a connection to be free.",
     "log_level": "debug, info, warning or error.",
     "log_format": "json, console, or auto: console where a person looks on.",
-    "tokens": "`students:<sha256 hex>,ops:<sha256 hex>`, several of a scope by repeating it.",
+    "tokens": "`students:<sha256 hex>,ops:<sha256 hex>`, several of a scope by repeating it. "
+    "From a file they change with it, without a restart.",
 }
 
 

@@ -98,6 +98,7 @@ def test_secrets_may_come_from_files(environ: pytest.MonkeyPatch, tmp_path: Path
     settings = Settings.from_env()
     assert settings.connect.password == "hidden"  # noqa: S105 - a made-up one
     assert settings.tokens.of(Scope.OPS) == (bytes.fromhex(digest),)
+    assert settings.tokens.file == tmp_path / "tokens"
 
 
 def test_unreadable_secret_file_is_one_fault_of_several(

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from quart import Quart
 
 from quart_app.http import auth, problems
 from quart_app.http.auth import MAX_TOKEN_LENGTH, requires
-from quart_app.tokens import Scope, Tokens
+from quart_app.tokens import LOOK_EVERY, LatestTokens, Scope, Tokens, read_tokens
 
 
 def _digest(token: str) -> bytes:
@@ -75,3 +76,16 @@ async def test_a_token_of_another_scope_is_forbidden() -> None:
 async def test_without_any_token_the_scope_is_closed(authorization: str | None) -> None:
     status, _, _ = await _get(make_app(Tokens()), authorization)
     assert status == 403
+
+
+async def test_a_token_taken_out_of_its_file_opens_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"students:{_digest('old').hex()}")
+    now = [0.0]
+    app = make_app()
+    app.extensions[auth.EXTENSION] = LatestTokens(read_tokens(file), clock=lambda: now[0])
+    assert (await _get(app, "Bearer old"))[0] == 200
+    file.write_text(f"students:{_digest('the new').hex()}")
+    now[0] += LOOK_EVERY
+    assert (await _get(app, "Bearer old"))[0] == 401
+    assert (await _get(app, "Bearer the new"))[0] == 200
