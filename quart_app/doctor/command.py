@@ -13,6 +13,7 @@ from quart_app.doctor.report import as_json, as_text
 from quart_app.settings import Settings, SettingsError
 
 CANNOT_CONNECT = 3
+MAX_UP_TO = 24 * 3600
 
 
 @click.command()
@@ -31,9 +32,9 @@ CANNOT_CONNECT = 3
 )
 @click.option(
     "--up-to",
-    default=600.0,
+    default=600,
     show_default=True,
-    type=click.FloatRange(1),
+    type=click.IntRange(1, MAX_UP_TO),
     help="With --probe-idle: the longest idle time that is tried; it takes about as long.",
 )
 @click.option(
@@ -41,7 +42,7 @@ CANNOT_CONNECT = 3
     is_flag=True,
     help="With --probe-idle: have the server wait longer, so that only the path can drop.",
 )
-def doctor(*, replicas: int, json_: bool, probe_idle: bool, up_to: float, path_only: bool) -> None:
+def doctor(*, replicas: int, json_: bool, probe_idle: bool, up_to: int, path_only: bool) -> None:
     """Say why connections go away, and what to set.
 
     Examines the servers of DATABASE_URL, also such that this app does not use yet, and changes

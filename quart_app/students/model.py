@@ -148,6 +148,11 @@ def read_cursor(cursor: str) -> int:
         mark, digits = (raw := base64.b64decode(text, altchars=b"-_", validate=True))[:1], raw[1:]
     except (binascii.Error, ValueError) as exc:
         raise InvalidInput("cursor is not one that this server gave") from exc
-    if mark != b"a" or not digits.isdigit() or len(digits) > len(str(MAX_ID)) + 9:
+    if (
+        mark != b"a"
+        or not digits.isdigit()
+        or len(digits) > len(str(MAX_ID)) + 9
+        or not int(digits)
+    ):
         raise InvalidInput("cursor is not one that this server gave")
     return int(digits)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+AT_LEAST_ONE = click.IntRange(min=1)
+
 
 @click.command()
 @click.option("--url", metavar="URL", help="On this server, which is not broken: fewer faults.")
@@ -15,8 +17,12 @@ import click
 @click.option("--only", metavar="ROWS", help="Only these rows, as in 4,7 or 6a. See --list.")
 @click.option("--quick", is_flag=True, help="Leave out the rows that take longest.")
 @click.option("--seed", type=int, help="Rows in random order, the same for the same number.")
-@click.option("--seconds", type=float, help="Go round until this time is over. Default: once.")
-@click.option("--soak", type=float, help="In the place of faults: busy and idle for this long.")
+@click.option(
+    "--seconds", type=AT_LEAST_ONE, help="Go round until this time is over. Default: once."
+)
+@click.option(
+    "--soak", type=AT_LEAST_ONE, help="In the place of faults: busy and idle for so many seconds."
+)
 @click.option("--peers", is_flag=True, help="The same for the answers of the day, side by side.")
 @click.option("--list", "only_list", is_flag=True, help="List the rows and stop.")
 @click.option(
@@ -32,8 +38,8 @@ def torture(  # noqa: PLR0913 - one for each option
     only: str | None,
     quick: bool,
     seed: int | None,
-    seconds: float | None,
-    soak: float | None,
+    seconds: int | None,
+    soak: int | None,
     peers: bool,
     only_list: bool,
     out: Path | None,
