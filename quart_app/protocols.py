@@ -19,11 +19,13 @@ is not ASCII, filled the log with tracebacks: now it is one line.
 
 import asyncio
 import logging
+from functools import partial
 from typing import cast
 
 import h11
 import hypercorn.asyncio.run
 import hypercorn.protocol
+from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Event as StreamEvent
@@ -121,6 +123,10 @@ class MendedH2Protocol(H2Protocol):
         """Begin; without a request yet, the connection is idle."""
         self.streams = _Streams()
         self._requests = 0
+        # Hypercorn resets only what comes when the process ends. That was not begun, and says so: the
+        # client may send it elsewhere, whatever it is (RFC 9113, 8.7).
+        refuse = partial(self.connection.reset_stream, error_code=ErrorCodes.REFUSED_STREAM)
+        self.connection.reset_stream = refuse  # type: ignore[method-assign] # no option for it
         await super().initiate(headers, settings)
         if self.idle:
             await self.send(Updated(idle=True))

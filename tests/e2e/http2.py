@@ -10,6 +10,7 @@ from typing import Self
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 
 CHUNK_BYTES = 65536
@@ -17,11 +18,12 @@ CHUNK_BYTES = 65536
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """What came on one stream; *whole* once the server ended it."""
+    """What came on one stream; *whole* once the server ended it, or *error* if it was reset."""
 
     status: int = 0
     body: bytes = b""
     whole: bool = False
+    error: h2.errors.ErrorCodes | int | None = None
 
 
 class Http2Client:
@@ -89,6 +91,8 @@ class Http2Client:
                 self._h2.acknowledge_received_data(event.flow_controlled_length, stream)
             case h2.events.StreamEnded(stream_id=stream):
                 self._streams[stream].whole = True
+            case h2.events.StreamReset(stream_id=stream, error_code=error):
+                self._streams[stream].error = error
             case h2.events.ConnectionTerminated():
                 self.was_told_to_go_away = True
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pymysql
 import pytest
+from h2.errors import ErrorCodes
 
 from quart_app.testing.servers import Server
 from tests.e2e.http2 import Http2Client
@@ -146,6 +147,22 @@ async def test_sigterm_drops_no_stream_in_flight(
     await client.close()
     assert [_first_city(answer.body) for answer in answers] == [LONDON] * IN_FLIGHT
     assert await asyncio.to_thread(program.wait) == 0, program.log
+
+
+async def test_stream_that_comes_too_late_may_go_elsewhere(
+    program: Program, mysql_server: Server, seeded_url: str
+) -> None:
+    client = await Http2Client.connect(program.port)
+    with _locked(mysql_server, seeded_url, "city"):
+        await client.send(*PAGES)
+        await asyncio.to_thread(_wait_for_waiters, mysql_server)
+        program.terminate()
+        await asyncio.to_thread(program.wait_until_refusing)
+        await client.send("/?city=London")
+    *answers, late = await client.answers()
+    await client.close()
+    assert all(answer.whole for answer in answers)
+    assert (late.whole, late.error) == (False, ErrorCodes.REFUSED_STREAM)
 
 
 async def test_idle_connections_do_not_hold_up_the_end(program: Program) -> None:
