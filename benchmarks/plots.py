@@ -75,7 +75,8 @@ def _undated(suffix: str) -> dict[str, None] | None:
 def _over_concurrency(results: Results, stem: Path) -> None:
     lookups = [s for s in results["summaries"] if s["workload"] == "lookup"]
     figure, (rates, tails) = plt.subplots(1, 2, figsize=(13, 6))
-    names = list(dict.fromkeys(s["system"] for s in lookups))
+    measured = {s["system"] for s in lookups}
+    names = [name for name in results["labels"] if name in measured]
     for name in names:
         points = sorted((s for s in lookups if s["system"] == name), key=lambda s: s["concurrency"])
         _draw_lines(rates, tails, results["labels"][name], points, _style(name, names))
