@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from quart_app.database_url import parse_database_url
 from quart_app.mysql.connector import MySQLDriver
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import QueryError, TooManyConnections
+from quart_app.mysql.errors import LockWaitTimeout, QueryError, TooManyConnections
 from quart_app.torture.cuts import Cut
 from quart_app.torture.proxy import FaultProxy, Mode
 
@@ -22,6 +22,7 @@ NO_SUCH_THREAD = 1094
 LEAST_MAX_CONNECTIONS = 10
 MOST_FILLERS = 200
 GOODBYE = 1.0
+GIVE_WAY = 0.2
 # A user's connections, but for the one that asks.
 _OTHERS = "FROM information_schema.processlist WHERE user = %s AND id <> CONNECTION_ID()"
 
@@ -134,7 +135,7 @@ class Faults:
     async def read_only(self) -> AsyncGenerator[None, None]:
         """The server takes no writes (1290), as one that was demoted."""
         async with self.admin() as admin:
-            await admin.run("SET GLOBAL read_only = 1")
+            await _make_read_only(admin)
             try:
                 yield
             finally:
@@ -229,6 +230,20 @@ class Faults:
         finally:
             self.proxy.end_silent()
             await self.proxy.switch(Mode.PASS)
+
+
+async def _make_read_only(admin: Connection) -> None:
+    """Set it; it waits for writes under way, and what comes meanwhile waits for it.
+
+    One under way may wait for a lock whose owner is among those that wait: so it gives way, and tries
+    again.
+    """
+    await admin.run("SET SESSION lock_wait_timeout = 1")
+    while True:
+        with contextlib.suppress(LockWaitTimeout):
+            await admin.run("SET GLOBAL read_only = 1")
+            return
+        await asyncio.sleep(GIVE_WAY)
 
 
 async def _leave(connection: Connection) -> None:

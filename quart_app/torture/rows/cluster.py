@@ -92,13 +92,14 @@ def resumed(moments: list[float], *, since: float) -> float:
 
 
 def in_cluster(
-    strike: Callable[[Faults, list[Faults]], Awaitable[None]],
+    strike: Callable[[Faults, list[Faults]], Awaitable[float | None]],
     *,
     within: float | None = BEHIND,
     watched: float = WATCHED,
 ) -> Play:
     """Load and probe; *strike* the node in use; measure for *watched* seconds; bring all back.
 
+    *strike*: may tell since when the fault was there, if not from the beginning.
     *within*: our writes go on so many seconds after the cluster's. None where every node goes in
     turn, or where the cluster itself takes longer than a statement may.
     """
@@ -110,17 +111,16 @@ def in_cluster(
         async with scene.program(row.settings) as program:
             async with scene.load(program), probe.running():
                 with scene.outage():
-                    await strike(scene.faults, scene.bench.others)
+                    since = await strike(scene.faults, scene.bench.others)
                 await asyncio.sleep(watched)
             await _heal(scene)
             await scene.count_leaks(program)
-        _compare(scene, probe, within=within)
+        _compare(scene, probe, since=since or scene.outages[0].began, within=within)
 
     return play
 
 
-def _compare(scene: Scene, probe: Probe, *, within: float | None) -> None:
-    since = scene.outages[0].began
+def _compare(scene: Scene, probe: Probe, *, since: float, within: float | None) -> None:
     good = [
         record.ended
         for record in scene.records
@@ -159,9 +159,11 @@ async def _isolate(used: Faults, _others: list[Faults]) -> None:
     await asyncio.to_thread(node.execute, option.format(0))
 
 
-async def _demote(used: Faults, _others: list[Faults]) -> None:
+async def _demote(used: Faults, _others: list[Faults]) -> float:
     async with used.read_only():
+        since = asyncio.get_running_loop().time()
         await asyncio.sleep(4.0)
+    return since
 
 
 async def _freeze(used: Faults, _others: list[Faults]) -> None:

@@ -9,7 +9,7 @@ from quart_app.torture.faults import Faults
 from quart_app.torture.outcome import Outcome, outcome_of
 from quart_app.torture.program import TOKEN, Program
 from quart_app.torture.rows.row import REQUEST_TIMEOUT, Row
-from quart_app.torture.scene import Scene
+from quart_app.torture.scene import AFTER, Scene
 
 LEAVING = 6
 CALLERS = 40
@@ -84,6 +84,7 @@ async def _hostile(scene: Scene, row: Row) -> None:
                     status = await _posted(program, path, body)
                     scene.expect(status in CLIENT_ERRORS, f"{name}: {status}")
                 await _slow_body(scene, program)
+            await asyncio.sleep(AFTER)
         await scene.count_leaks(program)
 
 
