@@ -29,10 +29,12 @@ def test_page_tells_of_all_workers(seeded_url: str, tmp_path: Path, workers: int
     settings = {**SETTINGS, "DATABASE_URL": seeded_url, "QUART_APP_WORKERS": str(workers)}
     folder = {"TMPDIR": str(tmp_path)}
     with Program(tmp_path, settings={**settings, **folder}) as program:
-        program.wait_until("/health/ready", 200)
+        program.wait_until("/health/ready", 200)  # of one worker: others may begin later
+        while read(program.url).get("mysql_pool_ready") != workers:
+            pass  # a worker hands its numbers over once a second
         for _ in range(REQUESTS):  # each on a connection of its own: any worker may take it
             httpx.get(f"{program.url}/", params={"city": "London"})
-        while True:  # a worker hands its numbers over once a second
+        while True:
             found = read(program.url)
             handed_over = found["http_request_duration_seconds_count"] > REQUESTS
             if handed_over and found["mysql_pool_acquire_seconds_count"] >= REQUESTS:
