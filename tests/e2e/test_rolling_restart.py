@@ -47,6 +47,7 @@ class _Load:
     def __init__(self, url: str) -> None:
         self._url = url
         self.seen: Counter[object] = Counter()
+        self._began = time.monotonic()
         self._stopped = asyncio.Event()
         self._tasks = [asyncio.create_task(self._work(number)) for number in range(CLIENTS)]
 
@@ -71,6 +72,13 @@ class _Load:
             while self.seen.total() < target:  # noqa: ASYNC110 # a count, not an event
                 await asyncio.sleep(0.02)
 
+    def tell(self, event: str) -> None:
+        """Print a line of the transcript (``pytest -s`` shows it)."""
+        answered = self.seen[httpx.codes.OK]
+        failed = self.seen.total() - answered
+        passed = time.monotonic() - self._began
+        print(f"{passed:6.2f} s  {answered:6} answered  {failed} failed  {event}")  # noqa: T201
+
     async def stop(self) -> Counter[object]:
         """Stop; tell how often what was answered."""
         self._stopped.set()
@@ -92,12 +100,17 @@ async def test_rolling_restart_under_load_fails_no_request(seeded_url: str, tmp_
         await asyncio.to_thread(_wait_until_served, url)
         load = _Load(url)
         await load.until_more()
-        for program in programs:
+        load.tell("two processes, eight clients without a pause")
+        for number, program in enumerate(programs, 1):
             program.terminate()
+            load.tell(f"process {number}: SIGTERM")
             assert await asyncio.to_thread(program.wait) == 0, program.log
+            load.tell(f"process {number}: ended, exit 0")
             await load.until_more()
             await asyncio.to_thread(start, program.port)
+            load.tell(f"process {number}: started again")
             await load.until_more()
+        load.tell("the end")
         seen = await load.stop()
     assert set(seen) == {httpx.codes.OK}, seen
 
