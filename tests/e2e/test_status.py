@@ -10,7 +10,7 @@ from quart_app.local_server.binary import find_server
 from tests.e2e.browser import Browser, missing
 from tests.e2e.program import Program
 
-STATE = "return document.getElementById('state').dataset.state"
+STATE = "return document.getElementById('state')?.dataset.state"  # the login's page has none
 SHOWN = "return Number(document.getElementById('{}').textContent.replace(/[^0-9.]/g, ''))"
 
 
