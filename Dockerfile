@@ -13,7 +13,7 @@ COPY requirements.txt requirements-build.txt ./
 RUN python3 -m venv /opt/app \
     && /opt/app/bin/pip install -q --require-hashes --no-deps -r requirements.txt \
     && python3 -m venv /opt/build \
-    && /opt/build/bin/pip install -q --require-hashes -r requirements-build.txt
+    && /opt/build/bin/pip install -q --require-hashes --no-deps -r requirements-build.txt
 
 COPY pyproject.toml README.md LICENSE ./
 COPY quart_app quart_app

@@ -44,7 +44,7 @@ def _build(name: str, python: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
     install = [str(program(name, "python")), "-m", "pip", "install", "--quiet"]
-    options = ["--disable-pip-version-check", "--require-hashes"]
+    options = ["--disable-pip-version-check", "--require-hashes", "--no-deps"]
     for lock in _locks(name):
         subprocess.run([*install, *options, "-r", str(lock)], check=True, env=_plain_environment())
 

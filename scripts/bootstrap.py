@@ -88,11 +88,15 @@ def root_prefix() -> tuple[str, ...] | None:
 
 
 def install(folder: Path, level: str) -> None:
-    """Install the locked packages, then this project in place."""
+    """Install the locked packages, then this project in place.
+
+    A lock names everything. Were pip to look for dependencies itself, it would turn one with extras
+    (``coverage[toml]``) into the newest release, which is not the locked one, and refuse that.
+    """
     locks = [word for name in LOCKS[level] for word in ("-r", PROJECT / name)]
     pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "-qq")
     say(f"installing the packages locked in {', '.join(LOCKS[level])}")
-    run(*pip, "--require-hashes", *locks)
+    run(*pip, "--require-hashes", "--no-deps", *locks)
     run(*pip, "--no-deps", "--no-build-isolation", "-e", PROJECT)
 
 

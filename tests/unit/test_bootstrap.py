@@ -61,7 +61,7 @@ def test_new_environment_gets_the_locked_packages_and_the_project(
     machine.script.main(tmp_path / "venv", "dev")
     make, locked, project = machine.ran
     assert make.endswith(f"-m venv --clear {tmp_path / 'venv'}")
-    assert locked.endswith(f"--require-hashes -r {tmp_path / 'requirements-dev.txt'}")
+    assert locked.endswith(f"--require-hashes --no-deps -r {tmp_path / 'requirements-dev.txt'}")
     assert project.endswith(f"--no-deps --no-build-isolation -e {tmp_path}")
 
 

@@ -1,6 +1,7 @@
 """What the project says about itself in several places must be one truth."""
 
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -55,6 +56,20 @@ def test_locks_agree_with_each_other() -> None:
         for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE):
             versions.setdefault(name.lower(), set()).add(version)
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_locks_are_installed_as_they_are() -> None:
+    """Pip resolves an extra of something locked anew, to a release of today, and stops there."""
+    for name in ("scripts/bootstrap.py", "Dockerfile", "benchmarks/environments.py", "Makefile"):
+        calls = re.findall(r"--require-hashes.*", (ROOT / name).read_text())
+        assert calls
+        assert all("--no-deps" in call for call in calls), name
+
+
+def test_lock_lacks_nothing() -> None:
+    check = [sys.executable, "-m", "pip", "--disable-pip-version-check", "check"]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_image_ignores_everything_it_does_not_copy() -> None:
