@@ -7,12 +7,17 @@ from typing import Any, Protocol
 from quart_app.mysql.driver import Connection
 
 
-class Lender(Protocol):
-    """The pool, as seen from here."""
+class Lends(Protocol):
+    """The pool, as seen by a borrower."""
 
     def take_idle_or_none(self) -> Connection | None: ...
     async def wait_for_one(self, timeout: float | None) -> Connection: ...
     def release(self, connection: Connection) -> Any: ...
+
+
+class Closes(Protocol):
+    """The pool, as seen by who closes it."""
+
     async def wait_closed(self) -> None: ...
 
 
@@ -21,7 +26,7 @@ class Acquiring(Coroutine[Any, Any, Connection]):
 
     __slots__ = ("_connection", "_coroutine", "_lender", "_timeout")
 
-    def __init__(self, lender: Lender, timeout: float | None) -> None:
+    def __init__(self, lender: Lends, timeout: float | None) -> None:
         self._lender = lender
         self._timeout = timeout
         self._connection: Connection | None = None
@@ -73,10 +78,10 @@ class Acquiring(Coroutine[Any, Any, Connection]):
 class Closing:
     """What close() returns: await it to wait until the pool is closed, or do not."""
 
-    __slots__ = ("_lender",)
+    __slots__ = ("_pool",)
 
-    def __init__(self, lender: Lender) -> None:
-        self._lender = lender
+    def __init__(self, pool: Closes) -> None:
+        self._pool = pool
 
     def __await__(self) -> Generator[Any, Any, None]:
-        return self._lender.wait_closed().__await__()
+        return self._pool.wait_closed().__await__()

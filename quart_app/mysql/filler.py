@@ -73,22 +73,27 @@ class Filler:
 
     async def wait(self) -> None:
         """Wait until the minimum is there; raises the first failure."""
-        if self._pool.live >= self._pool.minsize:
+        if self.live >= self._pool.minsize:
             return
         if self._filled is None:
             self._filled = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._filled)
 
+    @property
+    def live(self) -> int:
+        """Connections there are: what is neither empty nor under way."""
+        return self._pool.size - len(self.connecting)
+
     def refusal(self) -> ConnectError | None:
         """The server's no, while it is pointless to wait: nothing live, and no new try soon."""
         pool, error = self._pool, self.last_failure
-        if error is None or not self.gate.refused or pool.live or self.connecting:
+        if error is None or not self.gate.refused or self.live or self.connecting:
             return None
         return again(error) if pool.time() < self.gate.opens_at(wanted=True) else None
 
     def _wanted(self) -> bool:
         connecting, pool = len(self.connecting), self._pool
-        return pool.waiting > connecting or pool.minsize > pool.live + connecting
+        return pool.waiting > connecting or pool.minsize > self.live + connecting
 
     def _try_at(self, when: float) -> None:
         if self.timer is not None:
@@ -124,7 +129,7 @@ class Filler:
             pool.invalidate("another server is in use")
             generation = pool.generation
         pool.put_connected(slot, connection, generation)
-        if self._filled is not None and pool.live >= pool.minsize:
+        if self._filled is not None and self.live >= pool.minsize:
             self._settle(None)
         self.grow()
 
@@ -140,7 +145,7 @@ class Filler:
         self.gate.failed(pool.time(), refused=refused)
         if self._filled is not None:
             self._settle(error)
-        if refused and not pool.live:
+        if refused and not self.live:
             pool.fail_waiters(again(error))
         self.grow()
 

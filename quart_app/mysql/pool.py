@@ -299,7 +299,7 @@ class Pool:
             self._make_idle(slot)
         else:
             slot.move(SlotState.RESETTING)
-            self.spawn(self._upkeep.reset(slot, condition), f"reset-{slot.number}")
+            self._reset_soon(slot, condition)
 
     def put_back(self, slot: Slot) -> None:
         """Make a RESERVED slot idle again: it was looked at, not used."""
@@ -352,7 +352,7 @@ class Pool:
         self._evictions[reason] = self._evictions.get(reason, 0) + 1
         self.observer.evicted(reason=reason)
         if connection.orphaned:
-            self.spawn(self._upkeep.kill(connection), f"kill-{slot.number}")
+            self._kill_soon(slot, connection)
         connection.quit()
         self._leaving = [one for one in self._leaving if not one.gone]
         self._leaving.append(connection)
@@ -434,6 +434,14 @@ class Pool:
                 del self._idle[slot]
                 self.retire(slot, "ping failed")
         self.grow()
+
+    def _reset_soon(self, slot: Slot, condition: Condition) -> None:
+        """Clean the session of a RESETTING slot in a task of its own, which gives it back."""
+        self.spawn(self._upkeep.reset(slot, condition), f"reset-{slot.number}")
+
+    def _kill_soon(self, slot: Slot, connection: Connection) -> None:
+        """End on the server, in a task of its own, what *connection*, once of *slot*, was doing."""
+        self.spawn(self._upkeep.kill(connection), f"kill-{slot.number}")
 
     def ping_soon(self, slot: Slot) -> "asyncio.Task[None]":
         """Ping an idle connection in a task of its own; it is RESERVED meanwhile."""
@@ -610,7 +618,7 @@ class Pool:
     @property
     def live(self) -> int:
         """Connections there are: idle, lent, or being looked after."""
-        return self.size - len(self._filler.connecting)
+        return self._filler.live
 
     @property
     def waiting(self) -> int:
