@@ -7,7 +7,6 @@ for one it does not need, and one that hangs holds up nobody else.
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
 
 from quart_app.mysql.driver import Connection
 from quart_app.mysql.errors import (
@@ -19,9 +18,7 @@ from quart_app.mysql.errors import (
 )
 from quart_app.mysql.gate import ConnectGate
 from quart_app.mysql.slot import Slot, SlotState
-
-if TYPE_CHECKING:
-    from quart_app.mysql.pool import Pool
+from quart_app.mysql.stock import Stock
 
 log = logging.getLogger("quart_app.mysql")
 
@@ -32,7 +29,7 @@ REFUSALS = (AccessDenied, UnknownDatabase, TLSRequired)
 class Filler:
     """Fills empty slots for those who wait, and up to the minimum."""
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: Stock) -> None:
         self._pool = pool
         self.connecting: dict[Slot, asyncio.Task[None]] = {}
         self.gate = ConnectGate(pool.rng)

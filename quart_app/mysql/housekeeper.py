@@ -5,15 +5,12 @@ It does no I/O and closes nothing by itself: it tells the pool, which decides in
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
 from quart_app.mysql import lifetime
 from quart_app.mysql.leaks import readable
 from quart_app.mysql.lookout import SILENCE, Lookout
 from quart_app.mysql.slot import Slot
-
-if TYPE_CHECKING:
-    from quart_app.mysql.pool import Pool
+from quart_app.mysql.tended import TendedStock
 
 log = logging.getLogger("quart_app.mysql")
 
@@ -26,7 +23,7 @@ STARVED = 1.0
 class Housekeeper:
     """Retires what is too old, has pinged what is due, reports leaks and a blocked loop."""
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: TendedStock) -> None:
         self._pool = pool
         self._task: asyncio.Task[None]  # from start() on
         self._lookout = Lookout(pool)

@@ -10,14 +10,11 @@ would leave a doubt waits on: the server may still wake up and do it.
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
 
 from quart_app.mysql.connector import endpoint_of
 from quart_app.mysql.driver import Connection
 from quart_app.mysql.slot import Slot
-
-if TYPE_CHECKING:
-    from quart_app.mysql.pool import Pool
+from quart_app.mysql.tended import TendedStock
 
 # A server that has been silent for as long is asked; one that answered, and goes on being silent to
 # us, is busy with what we gave it: asked after twice as long, and so on.
@@ -30,7 +27,7 @@ AGAIN = 0.2
 class Lookout:
     """Looks at a pool's lent connections now and then; asks in a task of the pool's."""
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: TendedStock) -> None:
         self._pool = pool
         self._patience = SILENCE
         self._asked_at = -math.inf

@@ -4,15 +4,12 @@ None of these raises for a bad connection: it is retired, and its capacity is fr
 """
 
 import logging
-from typing import TYPE_CHECKING
 
 from quart_app.mysql import deadline
 from quart_app.mysql.driver import Condition, Connection
 from quart_app.mysql.errors import DatabaseError
 from quart_app.mysql.slot import Slot
-
-if TYPE_CHECKING:
-    from quart_app.mysql.pool import Pool
+from quart_app.mysql.stock import Stock
 
 log = logging.getLogger("quart_app.mysql")
 
@@ -20,7 +17,7 @@ log = logging.getLogger("quart_app.mysql")
 class Upkeep:
     """The round trips of the pool's own, and how many there were."""
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: Stock) -> None:
         self._pool = pool
         self.pings = 0
         self.resets = 0

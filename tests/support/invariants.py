@@ -2,8 +2,9 @@
 
 from collections import Counter
 
-from quart_app.mysql.pool import Pool, PoolState
+from quart_app.mysql.pool import Pool
 from quart_app.mysql.slot import Slot, SlotState
+from quart_app.mysql.stock import PoolState
 from tests.support.fake import FakeDriver
 
 
