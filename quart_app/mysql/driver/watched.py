@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from quart_app.mysql.driver.connection import NEXT, Connection
+from quart_app.mysql.driver.connection import Connection
+from quart_app.mysql.driver.statements import NEXT
 from quart_app.mysql.driver.values import Result
 
 # Entered before a statement is sent, left when its answer is there, or with what went wrong.

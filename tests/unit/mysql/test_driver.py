@@ -18,8 +18,7 @@ from pymysql.err import InterfaceError, InternalError, OperationalError
 from quart_app.mysql import deadline
 from quart_app.mysql.config import ConnectConfig, Endpoint, TLSMode
 from quart_app.mysql.connector import MySQLDriver
-from quart_app.mysql.driver import Condition, Connection, connect
-from quart_app.mysql.driver import wire as driver_wire
+from quart_app.mysql.driver import Condition, Connection, connect, packets
 from quart_app.mysql.errors import (
     AccessDenied,
     ConnectError,
@@ -1178,7 +1177,7 @@ async def test_error_amid_streamed_rows_ends_the_stream(
 async def test_long_cells_reach_cursors_whole(
     server: ScriptedServer, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver_wire, "MAX_FRAGMENT_BYTES", 100)
+    monkeypatch.setattr(packets, "MAX_FRAGMENT_BYTES", 100)
     fragments: list[bytes] = []
     for payload in wire.result([("a", 253)], [("x" * 197,)]):
         fragments += [payload[at : at + 100] for at in range(0, len(payload) + 1, 100)]
