@@ -8,7 +8,7 @@ import random
 from asyncio import current_task
 from typing import Any
 
-from quart_app.mysql import deadline
+from quart_app.mysql import deadline, lifetime
 from quart_app.mysql.acquiring import Acquiring
 from quart_app.mysql.config import PoolConfig
 from quart_app.mysql.driver import Connection
@@ -77,7 +77,7 @@ class Lender(TendedStock):
             connection = slot.connection
             if now < slot.fresh_until and connection is not None and connection.is_alive():
                 return self._lend(slot, connection, now, 0.0)
-            reason = self._why_unfit(slot, now)
+            reason = lifetime.why_unfit(slot, self.generation, now)
             if reason is None:
                 self._idle[slot] = None
                 return None

@@ -1,10 +1,13 @@
-"""How long a connection may live, idle, and go without a ping: set once, when it is made."""
+"""How long a connection may live, idle, and go without a ping; and whether that is over.
+
+The limits are set once, when it is made. Nothing is closed here: stock.py does that.
+"""
 
 import math
 import random
 
 from quart_app.mysql.config import PoolConfig
-from quart_app.mysql.slot import Slot
+from quart_app.mysql.slot import Slot, SlotState
 
 # Of the server's wait_timeout, so that we close before it does; capped by what middleboxes allow.
 RECYCLE_SHARE = 0.8
@@ -35,3 +38,17 @@ def recycle_after(pool_recycle: float | None, wait_timeout: float) -> float:
     if pool_recycle is None:
         return min(wait_timeout * RECYCLE_SHARE, RECYCLE_MAX)
     return pool_recycle if pool_recycle >= 0 else math.inf
+
+
+def why_unfit(slot: Slot, generation: int, now: float) -> str | None:
+    """Tell why a connection should not be lent again; None if it may. *generation* is today's."""
+    connection = slot.held()
+    if not connection.is_alive():
+        return "cancelled" if connection.orphaned else "lost"
+    if slot.generation != generation:
+        return "drained"
+    if now >= slot.expires_at:
+        return "max_lifetime"
+    if slot.state is SlotState.IDLE and now - slot.idle_since > slot.recycle:
+        return "pool_recycle"
+    return None

@@ -145,7 +145,9 @@ class Stock(ABC):
         condition = connection.condition()
         wanted = self._state is OPEN and slot.generation == self.generation
         if condition is UNUSABLE or not wanted or now >= slot.expires_at:
-            reason = connection.evicted or self._why_unfit(slot, now) or "unusable"
+            reason = (
+                connection.evicted or lifetime.why_unfit(slot, self.generation, now) or "unusable"
+            )
             self.retire(slot, reason)
             self.grow()
         elif condition is CLEAN:
@@ -157,7 +159,7 @@ class Stock(ABC):
 
     def put_back(self, slot: Slot) -> None:
         """Make a RESERVED slot idle again: it was looked at, not used."""
-        reason = self._why_unfit(slot, self.time())
+        reason = lifetime.why_unfit(slot, self.generation, self.time())
         if reason is None and self.is_open:
             self._make_idle(slot)
         else:
@@ -213,19 +215,6 @@ class Stock(ABC):
         self._leaving = [one for one in self._leaving if not one.gone]
         self._leaving.append(connection)
         self.put_empty(slot)
-
-    def _why_unfit(self, slot: Slot, now: float) -> str | None:
-        """Tell why this connection should not be lent again; None if it may."""
-        connection = slot.held()
-        if not connection.is_alive():
-            return "cancelled" if connection.orphaned else "lost"
-        if slot.generation != self.generation:
-            return "drained"
-        if now >= slot.expires_at:
-            return "max_lifetime"
-        if slot.state is SlotState.IDLE and now - slot.idle_since > slot.recycle:
-            return "pool_recycle"
-        return None
 
     def _on_lost(self, slot: Slot, connection: Connection) -> None:
         """Called by the socket itself: an idle connection goes at once, a busy one on release."""

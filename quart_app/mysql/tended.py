@@ -7,6 +7,7 @@ who is due when: housekeeper.py.
 import asyncio
 import random
 
+from quart_app.mysql import lifetime
 from quart_app.mysql.config import PoolConfig
 from quart_app.mysql.driver import Condition, Connection
 from quart_app.mysql.filler import Filler
@@ -38,18 +39,16 @@ class TendedStock(Stock):
         self._filler.grow()
 
     def _reset_soon(self, slot: Slot, condition: Condition) -> None:
-        """Clean the session of a RESETTING slot in a task of its own, which gives it back."""
         self.spawn(self._upkeep.reset(slot, condition), f"reset-{slot.number}")
 
     def _kill_soon(self, slot: Slot, connection: Connection) -> None:
-        """End on the server, in a task of its own, what *connection*, once of *slot*, was doing."""
         self.spawn(self._upkeep.kill(connection), f"kill-{slot.number}")
 
     # -- upkeep: asked by housekeeper.py ------------------------------------------------------
 
     def retire_if_unfit(self, slot: Slot, now: float) -> bool:
         """Close an idle connection that is too old or dead."""
-        reason = self._why_unfit(slot, now)
+        reason = lifetime.why_unfit(slot, self.generation, now)
         if reason is not None:
             del self._idle[slot]
             self.retire(slot, reason)
