@@ -1,7 +1,8 @@
 """THE ENGINE: a pool of aiomysql connections, and what a coroutine does with them.
 
 Knows no Quart, no settings and no domain; could be a wheel of its own. Where to begin reading:
-pool.py (lending), session.py (what is retried), driver/ (what is mended in aiomysql).
+pool.py and the floors beneath it (lending), session.py (what is retried), driver/ (what is mended in
+aiomysql).
 """
 
 from quart_app.mysql.compat import create_pool
