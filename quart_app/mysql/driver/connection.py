@@ -34,7 +34,22 @@ class Connection(StatementRunner):
         self._born_as = (self._charset, self._encoding, self.autocommit_mode)
 
     async def _set_up(self) -> None:
-        """Ask once for all that the pool wants to know. A proxy that refuses tells nothing."""
+        """Ask once for all that the pool wants to know."""
+        row = await self._facts()
+        self.server = ServerInfo(
+            identity=self._as_text(row[0]),
+            version=self.server_version,
+            is_mariadb="MariaDB" in self.server_version,
+            thread_id=self.thread_id(),
+            wait_timeout=float(row[1]),
+            max_allowed_packet=int(row[2]),
+            read_only=self._as_text(row[3]).upper() in ("1", "ON", "TRUE"),
+            is_alone=self._as_text(row[4]) == "0",
+        )
+        self._dirty = self._next_transaction_set = False
+
+    async def _facts(self) -> tuple[Any, ...]:
+        """Who the server is, its limits, and its role. A proxy that refuses tells nothing."""
         is_mariadb = "MariaDB" in self.server_version
         identity = (
             "CONCAT_WS(':', @@hostname, @@port, @@server_id)" if is_mariadb else "@@server_uuid"
@@ -49,17 +64,7 @@ class Connection(StatementRunner):
             if self._writer is None or not isinstance(exc.args[0], int):
                 raise
             row = ("", ServerInfo().wait_timeout, ServerInfo().max_allowed_packet, 0, 1)
-        self.server = ServerInfo(
-            identity=self._as_text(row[0]),
-            version=self.server_version,
-            is_mariadb=is_mariadb,
-            thread_id=self.thread_id(),
-            wait_timeout=float(row[1]),
-            max_allowed_packet=int(row[2]),
-            read_only=self._as_text(row[3]).upper() in ("1", "ON", "TRUE"),
-            is_alone=self._as_text(row[4]) == "0",
-        )
-        self._dirty = self._next_transaction_set = False
+        return row
 
     @staticmethod
     def _as_text(value: object) -> str:
