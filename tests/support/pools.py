@@ -1,5 +1,6 @@
 """A pool on a fake driver, whose end every test checks."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,5 +46,13 @@ async def open_pool(
 async def borrow(pool: Pool, *, timeout: float | None = None) -> FakeConnection:
     """Acquire, typed for what it is here."""
     connection = await pool.acquire(timeout=timeout)
+    assert isinstance(connection, FakeConnection)
+    return connection
+
+
+async def hold(pool: Pool, seconds: float = 0.0) -> FakeConnection:
+    """Acquire, sleep, release; tell which connection that was."""
+    async with pool.acquire() as connection:
+        await asyncio.sleep(seconds)
     assert isinstance(connection, FakeConnection)
     return connection
