@@ -1,0 +1,121 @@
+"""Timers for many waits that are hardly ever waited out: one of the loop's stands for all of them.
+
+Every request and every lookup has a deadline, and hardly one of them comes. A timer of the loop's for
+each costs two microseconds and half a kilobyte. Where all are for about the same time from now, the
+order of beginning is the order of ending: a wait is an entry in an ordered dict, and only the
+first of them has a timer. A wait that would end before one begun earlier gets its own.
+"""
+
+import asyncio
+from asyncio import current_task
+from collections import OrderedDict
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+
+class Cancellable(Protocol):
+    """What is begun and may be called off."""
+
+    def cancel(self) -> object: ...
+
+
+class Wait:
+    """One callback that is due some time."""
+
+    __slots__ = ("_waits", "callback", "when")
+
+    def __init__(
+        self, waits: "OrderedDict[Wait, None]", when: float, callback: Callable[[], object]
+    ) -> None:
+        self._waits, self.when, self.callback = waits, when, callback
+
+    def cancel(self) -> None:
+        """Do not call; no harm if it was called."""
+        self._waits.pop(self, None)
+
+
+class Timers:
+    """Calls back at a time of the running loop's clock, as ``loop.call_at`` does."""
+
+    __slots__ = ("_latest", "_loop", "_timer", "_waits")
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._latest = 0.0
+        self._waits: OrderedDict[Wait, None] = OrderedDict()
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Cancellable:
+        """Have *callback* called at *when*, unless what is returned is cancelled before."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # those of another loop are gone with it
+            self._loop, self._timer, self._latest, self._waits = loop, None, 0.0, OrderedDict()
+        if when < self._latest:
+            return loop.call_at(when, callback)
+        self._latest = when
+        wait = Wait(self._waits, when, callback)
+        self._waits[wait] = None
+        if self._timer is None:
+            self._timer = loop.call_at(when, self._fire, loop)
+        return wait
+
+    def limit(self, seconds: float) -> "Limit":
+        """Have a block take *seconds* at most; see Limit."""
+        return Limit(self, seconds)
+
+    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Call what is due, and set the timer for the first that is not."""
+        self._timer, now = None, loop.time()
+        due = []
+        for wait in self._waits:
+            if wait.when > now:
+                self._timer = loop.call_at(wait.when, self._fire, loop)
+                break
+            due.append(wait)
+        else:
+            self._latest = 0.0
+        for wait in due:
+            if self._waits.pop(wait, wait) is None:  # not called off by the one before
+                wait.callback()
+
+
+class Limit:
+    """A block that takes *seconds* at most: as asyncio.timeout, less the timer for each.
+
+    Raises TimeoutError in place of the CancelledError that it ends the block with. A plain context
+    manager, for one ``with`` each, in a task.
+    """
+
+    __slots__ = ("_cancelling", "_seconds", "_task", "_timers", "_wait", "expired")
+
+    def __init__(self, timers: Timers, seconds: float) -> None:
+        self._timers, self._seconds = timers, seconds
+        self.expired = False
+
+    def __enter__(self) -> Self:
+        task = current_task()
+        assert task is not None
+        self._task: asyncio.Task[Any] = task
+        self._cancelling = task.cancelling()
+        when = task.get_loop().time() + self._seconds
+        self._wait = self._timers.call_at(when, self._expire)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._wait.cancel()
+        if not self.expired:
+            return
+        # Somebody else cancels as well: then it is not ours to turn into an error.
+        ours = self._task.uncancel() <= self._cancelling
+        if ours and kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise TimeoutError from error
+
+    def _expire(self) -> None:
+        self.expired = True
+        self._task.cancel()
