@@ -17,6 +17,7 @@ from quart_app.mysql import consistency, deadline, joining
 from quart_app.mysql.driver import Result
 from quart_app.mysql.errors import DatabaseError, QueryTimeout
 from quart_app.mysql.reply import Kind
+from quart_app.mysql.timers import Timers
 
 MAX_BATCH = 64
 # Two: while one is under way, the calls that arrive do not all wait for the slowest of it.
@@ -65,6 +66,10 @@ class Call:
         if not self.future.done():
             self.future.set_exception(error)
 
+    def expire(self) -> None:
+        """Have it wait no longer."""
+        self.fail(QueryTimeout("the lookup did not end by its deadline"))
+
 
 class Question(list[Call]):
     """Calls with the same arguments: asked once, answered each."""
@@ -96,10 +101,14 @@ class Flight:
             self.task.cancel()
 
     def abandon(self, _: object = None) -> None:
-        """A flight that ended without answering, because it was cancelled, leaves nobody waiting."""
+        """A flight that ended without answering, because it was cancelled, leaves nobody waiting.
+
+        It lets go of its calls, which know it: no work for the garbage collector.
+        """
         for call in self.calls:
             if not call.future.done():
                 call.future.cancel()
+        self.calls, self.questions = [], []
 
 
 class Lookup:
@@ -121,6 +130,7 @@ class Lookup:
         self._flying = 0
         self._boarding = False
         self._impatience: asyncio.TimerHandle | None = None
+        self._timers = Timers()
         self._flights: set[asyncio.Task[None]] = set()
 
     async def __call__(self, *args: object) -> list[Row]:
@@ -151,7 +161,7 @@ class Lookup:
             self._impatience = loop.call_later(PATIENCE, self._lose_patience)
         timer = None
         if call.until is not None:
-            timer = loop.call_at(call.until + HEAD_START, _expire, call)
+            timer = self._timers.call_at(call.until + HEAD_START, call.expire)
         try:
             return await call.future
         except asyncio.CancelledError:
@@ -277,10 +287,6 @@ def _key(call: Call) -> object:
 def _common(calls: list[Call]) -> consistency.Reading | None:
     """What all of them may read from replicas; the writer is good enough for any."""
     return calls[0].reading if len({call.reading for call in calls}) == 1 else None
-
-
-def _expire(call: Call) -> None:
-    call.fail(QueryTimeout("the lookup did not end by its deadline"))
 
 
 def _latest(calls: list[Call]) -> float | None:

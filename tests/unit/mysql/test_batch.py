@@ -1,6 +1,7 @@
 """Lookups on a reader that is scripted: who shares a statement with whom, and whose errors are whose."""
 
 import asyncio
+import gc
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -450,5 +451,20 @@ async def test_flight_that_is_cancelled_leaves_nobody_waiting() -> None:
 async def test_answer_that_came_with_the_deadline_stands() -> None:
     call = batch.Call((), asyncio.get_running_loop().create_future())
     call.future.set_result([(1,)])
-    batch._expire(call)
+    call.expire()
     assert call.future.result() == [(1,)]
+
+
+async def test_answered_calls_leave_nothing_for_the_garbage_collector() -> None:
+    lookup = Lookup(Table(), SQL)
+    await asyncio.gather(*(lookup(key) for key in range(50)))  # what is made once is made now
+    gc.collect()
+    try:
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        await asyncio.gather(*(lookup(key) for key in range(50)))
+        gc.collect()
+        left = [each for each in gc.garbage if type(each).__module__.startswith("quart_app")]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert left == []
