@@ -7,17 +7,23 @@ end of the connection), h11 is given the request after all, and everything goes 
 until then nothing has been written. tests/unit/http/test_http1.py compares both, byte by byte.
 """
 
+import asyncio
 import re
 from time import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import h11
+from hypercorn.asyncio.task_group import _handle
+from hypercorn.asyncio.worker_context import EventWrapper
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.events import EndBody, Request, StreamClosed
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from hypercorn.typing import ASGISendEvent, HTTPResponseStartEvent
+from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
 from hypercorn.utils import build_and_validate_headers
+
+from quart_app.flag import Flag
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -72,11 +78,60 @@ def write(status: int, headers: Pairs, body: bytes) -> bytes | None:
     return b"HTTP/1.1 %d \r\n%s\r\n%s" % (status, block, body)
 
 
+class Mailbox:
+    """What an app receives, one task at a time: of a plain request its end, and its client's."""
+
+    __slots__ = ("_arrival", "_messages")
+
+    def __init__(self, *messages: ASGIReceiveEvent) -> None:
+        self._messages = list(messages)
+        self._arrival: asyncio.Future[None] | None = None
+
+    async def put(self, message: ASGIReceiveEvent) -> None:
+        """Deliver *message*; waits for nothing."""
+        self._messages.append(message)
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    async def get(self) -> ASGIReceiveEvent:
+        """Wait for the next message. Cancelled, it takes none."""
+        while not self._messages:
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
+        return self._messages.pop(0)
+
+
 class ShortStream(HTTPStream):
     """A plain request: holds the head of its answer until the body is there."""
 
     protocol: "ShortH11Protocol"
     _held: HTTPResponseStartEvent | None = None
+
+    def begin(self, plain: Plain, state: dict[str, Any]) -> None:
+        """Have the app handle it, in a task of the connection's; as Hypercorn, but for its queue."""
+        path, _, query = plain.target.partition(b"?")
+        self.start_time = time()
+        self.scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "asgi": {"spec_version": "2.1", "version": "3.0"},
+            "method": "GET",
+            "scheme": self.scheme,
+            "path": unquote(path.decode("ascii")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": self.config.root_path,
+            "headers": plain.headers,
+            "client": self.client,
+            "server": self.server,
+            "state": state.copy(),  # type: ignore[typeddict-item] # as Hypercorn
+            "extensions": {},
+        }
+        mailbox = Mailbox({"type": "http.request", "body": b"", "more_body": False})
+        self.app_put = mailbox.put
+        # The last two are for WSGI.
+        handling = (self.app, self.config, self.scope, mailbox.get, self.app_send, None, None)
+        self.task_group.spawn(_handle, *handling)
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
         """Take what the app answers."""
@@ -123,6 +178,13 @@ class ShortStream(HTTPStream):
         await self.send(StreamClosed(stream_id=self.stream_id))
 
 
+class Signal(EventWrapper):
+    """Hypercorn's event, on a Flag."""
+
+    def __init__(self) -> None:
+        self._event = Flag()  # type: ignore[assignment] # does as well
+
+
 class ShortH11Protocol(H11Protocol):
     """Hypercorn's HTTP/1.1, with the short way beside it.
 
@@ -134,6 +196,23 @@ class ShortH11Protocol(H11Protocol):
 
     _plain: Plain | None = None  # SHORT
     _answering = False
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._connection: Any = None  # most connections never need h11
+        self.can_read = Signal()
+
+    @property
+    def connection(self) -> Any:
+        """H11's side of it, made when it is asked for."""
+        if self._connection is None:
+            size = self.config.h11_max_incomplete_size
+            self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=size)
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: Any) -> None:
+        self._connection = connection
 
     async def handle(self, event: Event) -> None:
         """Take what the client sent."""
@@ -167,14 +246,13 @@ class ShortH11Protocol(H11Protocol):
         await self.send(RawData(answer))
 
     def _is_at_rest(self) -> bool:
-        connection, config = self.connection, self.config
-        return (
-            self.stream is None
-            and connection.our_state is h11.IDLE
+        connection, config = self._connection, self.config
+        if self.stream is not None or config.server_names or config.h11_pass_raw_headers:
+            return False
+        return connection is None or (
+            connection.our_state is h11.IDLE
             and connection.their_state is h11.IDLE
             and not connection.trailing_data[0]
-            and not config.server_names
-            and not config.h11_pass_raw_headers
         )
 
     async def _begin(self, plain: Plain) -> None:
@@ -193,19 +271,9 @@ class ShortH11Protocol(H11Protocol):
             STREAM_ID,
         )
         stream.protocol = self
-        await stream.handle(
-            Request(
-                stream_id=STREAM_ID,
-                headers=plain.headers,
-                http_version="1.1",
-                method="GET",
-                raw_path=plain.target,
-                state=self.connection_state,
-            )
-        )
+        stream.begin(plain, self.connection_state)
         self.keep_alive_requests += 1
         await self.context.mark_request()
-        await stream.handle(EndBody(stream_id=STREAM_ID))
 
     async def _maybe_recycle(self) -> None:
         if not self._answering:

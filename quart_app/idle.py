@@ -1,4 +1,4 @@
-"""When a connection without a request under way ends: one timer for its whole life.
+"""When a connection without a request under way ends: hardly ever is a timer set for it.
 
 Hypercorn makes two tasks for each request to watch the time after it, and ends them before the
 next. Here a request only notes the time; the timer looks at that when it fires, and waits for the
@@ -7,6 +7,11 @@ rest.
 
 import asyncio
 from collections.abc import Callable
+
+from quart_app.mysql.timers import Cancellable, Timers
+
+# Connections wait equally long, one more or less: those of a worker share a timer of the loop's.
+_WAITING = Timers()
 
 
 class IdleTimer:
@@ -20,7 +25,7 @@ class IdleTimer:
         self._expired = expired
         self._loop = asyncio.get_running_loop()
         self._until: float | None = None  # None: not idle
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Cancellable | None = None
         self._due = 0.0
 
     async def restart(self, *_: object) -> None:
@@ -51,7 +56,7 @@ class IdleTimer:
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._due, self._timer = when, self._loop.call_at(when, self._fire)
+        self._due, self._timer = when, _WAITING.call_at(when, self._fire)
 
     def _fire(self) -> None:
         self._timer = None

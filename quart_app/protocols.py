@@ -21,12 +21,14 @@ import asyncio
 import logging
 from functools import partial
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import h11
 import hypercorn.asyncio.run
 import hypercorn.protocol
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
+from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
@@ -34,6 +36,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.typing import Event as Signal
 
 from quart_app.farewell import PoliteTCPServer
 from quart_app.http1 import ShortH11Protocol
@@ -49,7 +52,7 @@ log = logging.getLogger("quart_app.server")
 
 def mend() -> None:
     """Have Hypercorn use these in this process."""
-    hypercorn.protocol.H11Protocol = MendedH11Protocol  # type: ignore[attr-defined] # no option for it
+    hypercorn.protocol.H11Protocol = MendedH11Protocol  # type: ignore[attr-defined,assignment] # no option for it
     hypercorn.protocol.H2Protocol = MendedH2Protocol  # type: ignore[attr-defined] # as above
     hypercorn.asyncio.run.TCPServer = MendedTCPServer  # type: ignore[attr-defined] # as above
 
@@ -63,19 +66,16 @@ class MendedTCPServer(PoliteTCPServer):
         await super().run()
 
     async def _read_data(self) -> None:
-        watch = asyncio.create_task(self._watch_end(), name="quart_app-end")
+        end = _end_of(self.context)
+        end.tell(self._idle_timer)
         try:
             await super()._read_data()
         finally:
-            watch.cancel()
+            end.forget(self._idle_timer)
 
     async def _close(self) -> None:
         self._idle_timer.close()
         await super()._close()
-
-    async def _watch_end(self) -> None:
-        await self.context.terminated.wait()
-        self._idle_timer.hurry(LAST_WORDS)
 
     @property
     def _idle_timer(self) -> IdleTimer:
@@ -87,6 +87,38 @@ class MendedTCPServer(PoliteTCPServer):
 
     def _hang_up(self) -> None:
         self._task_group.spawn(self._initiate_server_close)
+
+
+class _End:
+    """Tells the connections of a worker that it ends: one task for all of them."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._timers: set[IdleTimer] = set()
+        self._watch = asyncio.create_task(self._tell(context.terminated), name="quart_app-end")
+
+    def tell(self, timer: IdleTimer) -> None:
+        """Have *timer* hurry when the end comes."""
+        self._timers.add(timer)
+        if self._watch.done():
+            timer.hurry(LAST_WORDS)
+
+    def forget(self, timer: IdleTimer) -> None:
+        """Tell *timer* nothing any more."""
+        self._timers.discard(timer)
+
+    async def _tell(self, terminated: Signal) -> None:
+        await terminated.wait()
+        for timer in self._timers:
+            timer.hurry(LAST_WORDS)
+
+
+_ends: "WeakKeyDictionary[WorkerContext, _End]" = WeakKeyDictionary()
+
+
+def _end_of(context: WorkerContext) -> _End:
+    if context not in _ends:
+        _ends[context] = _End(context)
+    return _ends[context]
 
 
 class UnwantedError(Exception):

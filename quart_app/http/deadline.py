@@ -5,14 +5,13 @@ handler that waits for something else is cancelled soon after. A streamed answer
 it began.
 """
 
-import asyncio
-
 from quart import Quart
 from quart.ctx import RequestContext
 from quart.typing import ResponseReturnValue
 
 from quart_app.http.problems import RequestTimeout
 from quart_app.mysql import deadline
+from quart_app.mysql.timers import Timers
 
 # Seconds the engine gets to report its own, better error before the handler is cancelled.
 GRACE = 0.25
@@ -20,16 +19,15 @@ GRACE = 0.25
 
 def install(app: Quart, *, timeout: float) -> None:
     """End every handler of *app* after *timeout* seconds; its request gets a problem."""
-    dispatch = app.dispatch_request
+    dispatch, timers = app.dispatch_request, Timers()
 
     async def in_time(request_context: RequestContext | None = None) -> ResponseReturnValue:
-        limit = asyncio.timeout(timeout + GRACE)
+        limit = timers.limit(timeout + GRACE)
         try:
-            async with limit:
-                with deadline.within(timeout):
-                    return await dispatch(request_context)
+            with limit, deadline.within(timeout):
+                return await dispatch(request_context)
         except TimeoutError as exc:
-            if type(exc) is TimeoutError and limit.expired():
+            if type(exc) is TimeoutError and limit.expired:
                 raise RequestTimeout from exc
             raise
 

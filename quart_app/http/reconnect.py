@@ -17,10 +17,10 @@ from quart import Quart, Request
 from quart.ctx import RequestContext
 from quart.globals import request_ctx
 from quart.typing import ResponseReturnValue
-from quart.wrappers.request import Body
 from werkzeug.datastructures import MultiDict
 
 from quart_app.extension import session_of
+from quart_app.http.lean import LeanBody
 from quart_app.http.problems import (
     OUTCOME_UNKNOWN,
     SAFE_METHODS,
@@ -76,7 +76,7 @@ def keyed(view: Callable[P, R]) -> Callable[P, R]:
     return view
 
 
-class ReplayableBody(Body):
+class ReplayableBody(LeanBody):
     """A body that can be read again from the start, unless too much of it was read in pieces."""
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:

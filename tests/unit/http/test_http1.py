@@ -352,3 +352,23 @@ async def test_request_that_comes_while_an_answer_is_being_read_waits() -> None:
     reader.feed_eof()
     await serving
     assert writer.written.count(b"hello") == 2
+
+
+async def test_message_is_not_lost_with_who_stopped_waiting_for_it() -> None:
+    mailbox = http1.Mailbox()
+    gone = asyncio.create_task(mailbox.get())
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+    await mailbox.put({"type": "http.disconnect"})
+    assert await mailbox.get() == {"type": "http.disconnect"}
+
+
+async def test_message_that_comes_is_handed_to_who_waits() -> None:
+    mailbox = http1.Mailbox({"type": "http.request", "body": b"", "more_body": False})
+    assert (await mailbox.get())["type"] == "http.request"
+    waiting = asyncio.create_task(mailbox.get())
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    await mailbox.put({"type": "http.disconnect"})
+    assert await waiting == {"type": "http.disconnect"}

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import ExitStack
 from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
-from quart import Blueprint, Quart, Response, request, session
+from quart import Blueprint, Quart, Response, request, session, signals
+from quart.sessions import SecureCookieSessionInterface
 
-from quart_app.http.lean import WATCH_AFTER, LeanQuart
+from quart_app.http.lean import LeanQuart
+from quart_app.http.lean.connection import WATCH_AFTER
 
 Message = MutableMapping[str, Any]
 
@@ -358,3 +361,156 @@ async def test_server_name_is_matched_by_quart() -> None:
     client = Client(app)
     await client.ask()
     assert client.body == b"here"
+
+
+async def test_headers_are_found_as_in_werkzeug() -> None:
+    seen: list[object] = []
+
+    async def handler() -> str:
+        headers = request.headers
+        seen.append((headers.get("x-TRACE"), headers.get("Missing"), headers.get("Missing", "no")))
+        seen.append((headers.get("X-Number", type=int), headers.get("X-Trace", 7, type=int)))
+        seen.append(headers.getlist("X-Trace"))
+        return ""
+
+    headers = [(b"host", b"a"), (b"x-trace", b"one"), (b"x-trace", b"two"), (b"x-number", b"5")]
+    await Client(serving(handler), headers=headers).ask()
+    assert seen == [("one", None, "no"), (5, 7), ["one", "two"]]
+
+
+async def test_body_announced_too_large_is_refused() -> None:
+    async def handler() -> str:
+        await request.get_data()
+        raise AssertionError("unreachable")
+
+    app = serving(handler, methods=["POST"])
+    app.config["MAX_CONTENT_LENGTH"] = 3
+    client = Client(app, method="POST", headers=[(b"host", b"a"), (b"content-length", b"4")])
+    await client.ask(b"abcd")
+    assert client.status == 413
+
+
+async def test_body_is_waited_for_piece_by_piece() -> None:
+    async def handler() -> str:
+        return "|".join([part.decode() async for part in request.body])
+
+    client = Client(serving(handler, methods=["POST"]), method="POST")
+    await client.ask(b"a", b"b", b"c")
+    assert client.body.replace(b"|", b"") == b"abc"
+
+
+async def test_answer_that_is_not_taken_in_time_ends() -> None:
+    async def handler() -> Response:
+        return Response("hello")
+
+    async def send(_: object) -> None:
+        await asyncio.sleep(3600)
+
+    app = serving(handler)
+    client = Client(app)
+    began = asyncio.get_running_loop().time()
+    await app(client._scope, client._receive, send)  # type: ignore[arg-type] # plain dicts
+    assert asyncio.get_running_loop().time() == began + app.config["RESPONSE_TIMEOUT"]
+
+
+@pytest.mark.parametrize("timeout", [None, 5000])
+async def test_answer_may_have_a_limit_of_its_own(timeout: float | None) -> None:
+    async def handler() -> Response:
+        response = Response("hello")
+        response.timeout = timeout
+        return response
+
+    sent = []
+
+    async def send(message: Message) -> None:
+        await asyncio.sleep(3600)
+        sent.append(message)
+
+    app = serving(handler)
+    client = Client(app)
+    await app(client._scope, client._receive, send)  # type: ignore[arg-type] # plain dicts
+    assert len(sent) == (2 if timeout is None else 1)
+
+
+SIGNALS = (
+    signals.appcontext_pushed,
+    signals.request_started,
+    signals.request_finished,
+    signals.request_tearing_down,
+    signals.appcontext_tearing_down,
+    signals.appcontext_popped,
+)
+
+
+async def test_who_wants_to_know_of_a_request_is_told_as_in_quart() -> None:
+    async def handler() -> str:
+        return ""
+
+    async def told_by(app: Quart) -> list[str]:
+        app.add_url_rule("/", view_func=handler)
+        names: list[str] = []
+        with ExitStack() as stack:
+            for signal in SIGNALS:
+                stack.enter_context(signal.connected_to(_noting(names, signal.name), sender=app))
+            await Client(app).ask()
+        return names
+
+    told = await told_by(LeanQuart("tested"))
+    assert told == await told_by(Quart("tested"))
+    assert len(told) == len(SIGNALS)
+
+
+def _noting(names: list[str], name: str) -> Callable[..., Awaitable[None]]:
+    async def note(*_: object, **__: object) -> None:
+        names.append(name)
+
+    return note
+
+
+async def test_functions_for_the_end_of_a_request_are_called() -> None:
+    ended = []
+
+    async def handler() -> str:
+        return ""
+
+    app = serving(handler)
+
+    @app.teardown_request
+    async def after_request(_: BaseException | None) -> None:
+        ended.append("request")
+
+    @app.teardown_appcontext
+    async def after_context(_: BaseException | None) -> None:
+        ended.append("app")
+
+    await Client(app).ask()
+    assert ended == ["request", "app"]
+
+
+async def test_a_function_that_comes_before_may_answer() -> None:
+    async def handler() -> str:
+        raise AssertionError("unreachable")
+
+    app = serving(handler)
+    app.before_request(_early)
+    client = Client(app)
+    await client.ask()
+    assert client.body == b"early"
+
+
+async def _early() -> str:
+    return "early"
+
+
+async def test_sessions_of_another_kind_are_opened() -> None:
+    async def handler() -> str:
+        session["seen"] = True
+        return ""
+
+    app = serving(handler)
+    app.secret_key = "of a test"  # noqa: S105 # no secret
+    app.session_interface = SecureCookieSessionInterface()  # type: ignore[assignment] # as above
+    client = Client(app)
+    await client.ask()
+    names = [name for name, _ in client.sent[0]["headers"]]
+    assert b"set-cookie" in names

@@ -1,57 +1,32 @@
-"""Quart with less to do for each request: what no route of ours uses is not set up or looked for.
+"""One request by ASGI: handled in the server's own task, and sent in two messages where it is short.
 
-A handler sees what it sees in Quart, with two exceptions: there are no sessions (and no cookies),
-and the body of a GET or HEAD, which means nothing, is not read.
+Its client is watched, as in Quart, but only once the request takes a while.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine
+from contextlib import suppress
 from functools import lru_cache
-from inspect import CO_COROUTINE
-from types import FunctionType, MethodType
 from typing import Any
 from urllib.parse import urlsplit
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
-from quart import Quart, Request
+from quart import Request, Response
 from quart.asgi import ASGIHTTPConnection
-from quart.sessions import NullSession, SessionInterface
 from quart.typing import ResponseTypes
-from quart.wrappers.base import BaseRequestWebsocket
 from quart.wrappers.request import Body
 from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
-from werkzeug.routing import MapAdapter
+
+from quart_app.http.lean.request import LeanHeaders
+from quart_app.mysql.timers import Cancellable, Timers
 
 # An answer that is out sooner has nobody watching for its client to go away.
 WATCH_AFTER = 0.1
 BODILESS = frozenset(("GET", "HEAD"))
+_SENDING, _WATCHING = Timers(), Timers()
 # To a target that cannot be read, the server's parser says no more either.
 _EMPTY = [(b"content-length", b"0")]
-
-
-class NoSessions(SessionInterface):
-    """Gives every request the same nothing."""
-
-    async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> NullSession:  # noqa: ARG002 # Quart's interface
-        return NullSession()
-
-
-class LeanHeaders(Headers):
-    """Request headers as the server parsed them: it has refused line breaks in them already."""
-
-    def __init__(self, remote: str, received: Iterable[tuple[bytes, bytes]]) -> None:
-        super().__init__()
-        self._list = [("Remote-Addr", remote)]
-        self._list += [(_title(name), value.decode("latin1")) for name, value in received]
-
-
-class LeanRequest(Request):
-    """Works out once per endpoint which blueprints a request belongs to, not thrice per request."""
-
-    @property
-    def blueprints(self) -> list[str]:
-        return [] if self.url_rule is None else _blueprints(self.url_rule.endpoint)
 
 
 class LeanConnection(ASGIHTTPConnection):
@@ -107,6 +82,18 @@ class LeanConnection(ASGIHTTPConnection):
     async def _refuse_push(self, path: str, headers: Headers) -> None:
         """Push nothing: no browser takes it any more."""
 
+    async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
+        """Have the request handled, and send the answer; a part of it, where its time is over."""
+        response = await self.app.handle_request(request)
+        timeout = self.app.config["RESPONSE_TIMEOUT"]
+        if isinstance(response, Response) and response.timeout is not Ellipsis:
+            timeout = response.timeout
+        if timeout is None:
+            await self._send_response(send, response)
+        else:
+            with suppress(TimeoutError), _SENDING.limit(timeout):
+                await self._send_response(send, response)
+
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
         body = response.response
         if type(body) is not DataBody:
@@ -136,13 +123,12 @@ class _Watch:
         self.left = False
         self._receive, self._task = receive, task
         self._watcher: asyncio.Task[None] | None = None
-        self._later: asyncio.TimerHandle | None = None
+        self._later: Cancellable | None = None
 
     def start_later(self) -> None:
         """Look for the client in a while."""
-        self._later = asyncio.get_running_loop().call_later(
-            WATCH_AFTER, lambda: self._start(self._watch())
-        )
+        when = self._task.get_loop().time() + WATCH_AFTER
+        self._later = _WATCHING.call_at(when, lambda: self._start(self._watch()))
 
     def take(self, body: Body) -> None:
         """Hand what arrives over to *body*, in a task of its own, until it is complete."""
@@ -177,38 +163,6 @@ class _Watch:
         self._task.cancel()
 
 
-class LeanQuart(Quart):
-    """Quart, less what this app never asks of it."""
-
-    asgi_http_class = LeanConnection
-    request_class = LeanRequest
-    session_interface = NoSessions()  # type: ignore[assignment] # annotated narrower than meant
-
-    def ensure_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return *func* if it is a coroutine function, at once; anything else is Quart's matter."""
-        plain = func.__func__ if isinstance(func, MethodType) else func
-        if type(plain) is FunctionType and plain.__code__.co_flags & CO_COROUTINE:
-            return func
-        return super().ensure_async(func)
-
-    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
-        """Match by path alone: with no host to match, Quart still encodes its name for DNS."""
-        routes = self.url_map
-        if request is None or self.config["SERVER_NAME"] is not None or routes.host_matching:
-            return super().create_url_adapter(request)
-        routes.update()
-        return MapAdapter(
-            routes,
-            request.host,
-            request.root_path,
-            routes.default_subdomain,
-            request.scheme,
-            request.path,
-            request.method,
-            request.query_string.decode("latin1"),
-        )
-
-
 def _has_path(scope: HTTPScope) -> bool:
     """Whether the request's target is one that Quart can read: ``GET ?q=1`` has no path at all."""
     path = scope["path"]
@@ -220,19 +174,6 @@ def _has_path(scope: HTTPScope) -> bool:
         return False
 
 
-# Both are bounded: names come from clients.
-@lru_cache(maxsize=512)
-def _title(name: bytes) -> str:
-    return name.decode("latin1").title()
-
-
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=512)  # bounded: handlers may make names up
 def _lower(name: str) -> bytes:
     return name.lower().encode()
-
-
-@lru_cache(maxsize=512)
-def _blueprints(endpoint: str) -> list[str]:
-    """Name the blueprints around *endpoint*, the nearest first."""
-    names = endpoint.split(".")[:-1]
-    return [".".join(names[:end]) for end in range(len(names), 0, -1)]
