@@ -2,7 +2,7 @@
 
 import sys
 
-from quart_app import logs, protocols
+from quart_app import collector, logs, protocols
 from quart_app.app import create_app
 from quart_app.settings import Settings, SettingsError
 
@@ -15,3 +15,4 @@ except SettingsError as exc:
 logs.configure(settings.log_format, settings.log_level)
 protocols.mend()
 app = create_app(settings)
+collector.relax()

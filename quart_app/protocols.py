@@ -61,9 +61,13 @@ class MendedTCPServer(PoliteTCPServer):
     """One connection; at the end it is not hung up on before it could say why it came."""
 
     async def run(self) -> None:
-        """Serve it until it ends."""
+        """Serve it until it ends. What knew each other then lets go: no work for the collector."""
         self.idle_task = IdleTimer(self._patience, self._hang_up)  # type: ignore[assignment] # does as well
-        await super().run()
+        try:
+            await super().run()
+        finally:
+            for name in ("protocol", "idle_task"):
+                self.__dict__.pop(name, None)
 
     async def _read_data(self) -> None:
         end = _end_of(self.context)

@@ -18,7 +18,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from quart import Quart
 
-from quart_app import protocols
+from quart_app import collector, protocols
 from quart_app.http.health import begin_draining
 from quart_app.latecomers import Latecomers
 from quart_app.settings import Settings
@@ -82,6 +82,7 @@ def _give_up_on_those_who_do_not_read(sock: socket.socket) -> None:
 def run(app: Quart, config: Config, *, drain_delay: float = 0.0, parent: int | None = None) -> None:
     """Serve *app* until a signal says to stop, or the process *parent* is gone."""
     protocols.mend()
+    collector.relax()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     uvloop.run(_serve(app, config, drain_delay=drain_delay, parent=parent))
 

@@ -23,16 +23,25 @@ class Cancellable(Protocol):
 class Wait:
     """One callback that is due some time."""
 
-    __slots__ = ("_waits", "callback", "when")
+    __slots__ = ("_callback", "_waits", "when")
 
     def __init__(
         self, waits: "OrderedDict[Wait, None]", when: float, callback: Callable[[], object]
     ) -> None:
-        self._waits, self.when, self.callback = waits, when, callback
+        self._waits, self.when = waits, when
+        self._callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
-        """Do not call; no harm if it was called."""
+        """Do not call; no harm if it was called. Lets go of the callback, which may know this."""
         self._waits.pop(self, None)
+        self._callback = None
+
+    def call(self) -> None:
+        """Call, unless it was called off."""
+        callback = self._callback
+        self.cancel()
+        if callback is not None:
+            callback()
 
 
 class Timers:
@@ -75,9 +84,8 @@ class Timers:
             due.append(wait)
         else:
             self._latest = 0.0
-        for wait in due:
-            if self._waits.pop(wait, wait) is None:  # not called off by the one before
-                wait.callback()
+        for wait in due:  # one may call off the next
+            wait.call()
 
 
 class Limit:

@@ -19,12 +19,13 @@ from quart.signals import (
 )
 from quart.typing import ResponseTypes
 from quart.wrappers.base import BaseRequestWebsocket
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import MapAdapter, Rule
 
 from quart_app.http.lean.connection import LeanConnection
 from quart_app.http.lean.request import LeanRequest
 
 _NO_SESSION = NullSession()
+_RULE_WANTED = {"return_rule": True}
 
 
 class NoSessions(SessionInterface):
@@ -32,6 +33,29 @@ class NoSessions(SessionInterface):
 
     async def open_session(self, app: Quart, request: BaseRequestWebsocket) -> NullSession:  # noqa: ARG002 # Quart's interface
         return _NO_SESSION
+
+
+class LeanMapAdapter(MapAdapter):
+    """Finds a route without parameters in a dict, the second time; Werkzeug walks a tree each time.
+
+    Arguments:
+        *known*: the rules found before, by path; filled here, with one entry for a rule at most.
+    """
+
+    known: dict[tuple[str, str], Rule]
+
+    def match(self, *args: Any, **options: Any) -> Any:
+        """Match; as Quart does, for the request's own path and method."""
+        if args or options != _RULE_WANTED or self.websocket:
+            return super().match(*args, **options)
+        key = (self.default_method, self.path_info)
+        rule = self.known.get(key)
+        if rule is not None:
+            return rule, {}
+        found, values = super().match(return_rule=True)
+        if not found.arguments and not values:
+            self.known[key] = found
+        return found, values
 
 
 class LeanAppContext(AppContext):
@@ -57,6 +81,10 @@ class LeanQuart(Quart):
     asgi_http_class = LeanConnection
     request_class = LeanRequest
     session_interface = NoSessions()  # type: ignore[assignment] # annotated narrower than meant
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._known_rules: dict[tuple[str, str], Rule] = {}
+        super().__init__(*args, **options)
 
     def app_context(self) -> AppContext:
         return LeanAppContext(self)
@@ -99,7 +127,7 @@ class LeanQuart(Quart):
         if request is None or self.config["SERVER_NAME"] is not None or routes.host_matching:
             return super().create_url_adapter(request)
         routes.update()
-        return MapAdapter(
+        adapter = LeanMapAdapter(
             routes,
             request.host,
             request.root_path,
@@ -109,3 +137,10 @@ class LeanQuart(Quart):
             request.method,
             request.query_string.decode("latin1"),
         )
+        adapter.known = self._known_rules
+        return adapter
+
+    def add_url_rule(self, *args: Any, **options: Any) -> None:
+        """Add a route; it may be a better match for what was found before."""
+        self._known_rules.clear()
+        super().add_url_rule(*args, **options)

@@ -514,3 +514,39 @@ async def test_sessions_of_another_kind_are_opened() -> None:
     await client.ask()
     names = [name for name, _ in client.sent[0]["headers"]]
     assert b"set-cookie" in names
+
+
+async def test_route_is_found_again_and_gives_way_to_a_better_one() -> None:
+    async def handler(**_: str) -> str:
+        return str(request.endpoint)
+
+    app = LeanQuart("tested")
+    app.add_url_rule("/<path:rest>", "any", handler, methods=["GET", "POST"])
+    answers = []
+    for path, method in (("/a", "GET"), ("/a", "GET"), ("/b", "GET"), ("/a", "POST")):
+        client = Client(app, path, method=method)
+        await client.ask()
+        answers.append(client.body)
+    assert answers == [b"any"] * 4
+    app.add_url_rule("/a", "plain", handler)
+    for endpoint, path in ((b"plain", "/a"), (b"plain", "/a"), (b"any", "/b")):
+        client = Client(app, path)
+        await client.ask()
+        assert client.body == endpoint
+    client = Client(app, "/a", method="POST")
+    await client.ask()
+    assert client.body == b"any"
+
+
+async def test_only_routes_without_parameters_are_remembered() -> None:
+    async def handler(**_: str) -> str:
+        return ""
+
+    app = LeanQuart("tested")
+    app.add_url_rule("/one/<name>", "one", handler)
+    app.add_url_rule("/two", "two", handler)
+    app.add_url_rule("/three", "three", handler, defaults={"name": "x"})
+    app.add_url_rule("/four/", "four", handler)
+    for path in ("/one/a", "/one/b", "/two", "/two", "/three", "/four", "/none", "//two"):
+        await Client(app, path).ask()
+    assert list(app._known_rules) == [("GET", "/two")]
