@@ -98,6 +98,10 @@ class Reply:
         """Read as many whole packets as *data* begins with; returns how many bytes they are."""
         position, end = 0, len(data)
         while self._expecting is not Expecting.DONE and position + HEADER <= end:
+            if self._expecting is Expecting.ROWS and len(self._converters) == 1:
+                position = self._feed_values(data, position)
+                if position + HEADER > end:
+                    break
             size = data[position] | data[position + 1] << 8 | data[position + 2] << 16
             stop = position + HEADER + size
             if stop > end:
@@ -113,6 +117,31 @@ class Reply:
             else:
                 self._take(data[position + HEADER : stop])
             position = stop
+        return position
+
+    def _feed_values(self, data: bytes, position: int) -> int:
+        """Read rows of one column, up to the first packet that is anything else.
+
+        Lists of JSON objects come so: a row costs a third of what it costs feed().
+        """
+        (convert,), rows, sequence = self._converters, self.rows, self.sequence
+        end = len(data) - HEADER - 1
+        while position <= end:
+            size = data[position] | data[position + 1] << 8 | data[position + 2] << 16
+            begin, length = position + HEADER + 1, data[position + HEADER]
+            if length == TWO_BYTES and begin + 2 <= len(data):
+                length, begin = data[begin] | data[begin + 1] << 8, begin + 2
+            elif length >= NULL:
+                break
+            stop = begin + length
+            if stop > len(data) or stop != position + HEADER + size or size == FULL_FRAGMENT:
+                break
+            if data[position + 3] != sequence or self._fragments:
+                break  # feed() says what is wrong, or puts the pieces together
+            value = data[begin:stop]
+            rows.append((value if convert is None else convert(value),))
+            sequence, position = (sequence + 1) & 0xFF, stop
+        self.sequence = sequence
         return position
 
     def _check_turn(self, data: bytes, position: int, stop: int) -> None:

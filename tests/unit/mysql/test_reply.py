@@ -117,7 +117,9 @@ def test_packet_out_of_turn_keeps_its_words_only_with_number_zero() -> None:
         assert caught.value.payload == words
 
 
-@pytest.mark.parametrize("payload", [b"", b"\0\0\0", b"\0\0\0\2", b"\0\xfc\1", b"\0\xff", b"\xfb"])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\0", b"\0\0\0", b"\0\0\0\2", b"\0\xfc\1", b"\0\xff", b"\xfb"]
+)
 def test_answer_that_is_cut_off_or_no_answer_is_refused(payload: bytes) -> None:
     with pytest.raises(ReplyError):
         read(numbered([payload]))
@@ -144,3 +146,35 @@ def test_rows_before_the_end_of_the_columns_are_refused() -> None:
     del payloads[2]
     with pytest.raises(ReplyError, match="columns without an end"):
         read(numbered(payloads))
+
+
+@pytest.mark.parametrize("row", [b"\5ab", b"\2ab\1c", b"\xfc\1\0", b"\xfd\1\0\0", b"\xff\0"])
+def test_only_value_of_a_row_that_is_not_as_long_as_it_says_is_refused(row: bytes) -> None:
+    payloads = wire.result([("a", 253)], [("x",), ("y",)])
+    payloads[-2] = row
+    reply = Reply(text_column, sequence=1)
+    if row[:1] == b"\xff":  # an error, and a poor one
+        assert reply.feed(numbered(payloads[:-1]))
+        assert reply.error == row
+    else:
+        with pytest.raises(ReplyError):
+            reply.feed(numbered(payloads) + b"more")
+    assert reply.rows == [("x",)]
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_row_out_of_turn_is_refused_after_those_before_it(width: int) -> None:
+    rows = [("x",) * width, ("y",) * width]
+    payloads = wire.result([("a", 253)] * width, list(rows))
+    begin, last = numbered(payloads[:-2]), wire.packet(99, payloads[-2])
+    reply = Reply(text_column, sequence=1)
+    with pytest.raises(OutOfTurnError):
+        reply.feed(begin + last)
+    assert reply.rows == rows[:1]
+
+
+def test_many_values_of_one_column_are_read_at_once_whatever_their_length() -> None:
+    values = [("x" * length,) for length in (0, 1, 250, 251, 65_535, 65_536)] * 60
+    data = numbered(wire.result([("a", 253)], [*values, (None,)]))
+    reply, rest = read(data)
+    assert (reply.rows, rest, reply.done) == ([*values, (None,)], b"", True)
