@@ -1,9 +1,11 @@
 """What the project says about itself in several places must be one truth."""
 
+import json
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import grimp
@@ -13,6 +15,17 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = SETTINGS["project"]
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
+# The plugin is for tests, tracing is an extra; three modules are run, not imported.
+NOT_IMPORTED = ["testing", "http.tracing", "asgi", "__main__", "migrations.env"]
+IMPORT_ALL = """
+import importlib, json, pkgutil, sys
+sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))
+import quart_app
+without = [f"quart_app.{name}" for name in json.loads(sys.argv[2])]
+for module in pkgutil.walk_packages(quart_app.__path__, "quart_app."):
+    if not module.name.startswith(tuple(without)):
+        importlib.import_module(module.name)
+"""
 
 
 def _classified() -> list[str]:
@@ -70,6 +83,32 @@ def test_lock_lacks_nothing() -> None:
     check = [sys.executable, "-m", "pip", "--disable-pip-version-check", "check"]
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_program_starts_without_what_only_developers_have() -> None:
+    """`quart-app torture` imported testcontainers, and ended in a traceback after `make serve`."""
+    served = _locked("requirements.txt")
+    missing = [
+        module
+        for module, names in packages_distributions().items()
+        if served.isdisjoint(map(_normal, names)) and module != "quart_app"
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL, json.dumps(missing), json.dumps(NOT_IMPORTED)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _locked(lock: str) -> set[str]:
+    pins = re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text(), re.MULTILINE)
+    return {_normal(name) for name in pins}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_image_ignores_everything_it_does_not_copy() -> None:
