@@ -27,6 +27,9 @@ def parse_database_url(url: str) -> ConnectConfig:
         raise ValueError(message) from None
     if parts.scheme not in SCHEMES:
         faults.append("should begin with mysql:// or mariadb://")
+    elif "@" not in parts.netloc and "@" in url:  # every other fault follows from this one
+        message = "has a '/', '?' or '#' in the user's name or password: write %2F, %3F or %23"
+        raise ValueError(message)
     config = ConnectConfig(
         endpoints=_endpoints(parts, faults),
         user=_user(parts, faults),
@@ -35,7 +38,7 @@ def parse_database_url(url: str) -> ConnectConfig:
     )
     config = _with_options(config, parts.query, faults)
     if parts.fragment:
-        faults.append("has a '#': write it as %23 in a name or password")
+        faults.append("has a '#': write it as %23 in the database's name")
     if faults:
         raise ValueError("; ".join(faults))
     return config
@@ -99,6 +102,8 @@ def _ssl_mode(config: ConnectConfig, value: str) -> ConnectConfig:
 
 
 def _unix_socket(config: ConnectConfig, value: str) -> ConnectConfig:
+    if len(config.endpoints) > 1:
+        raise ValueError("has several hosts and a unix_socket, which is one server's")
     return replace(config, endpoints=(replace(config.endpoints[0], unix_socket=value),))
 
 
@@ -120,13 +125,19 @@ _OPTIONS: dict[str, Callable[[ConnectConfig, str], ConnectConfig]] = {
 
 
 def _with_options(config: ConnectConfig, query: str, faults: list[str]) -> ConnectConfig:
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        option = _OPTIONS.get(name.replace("-", "_"))
+    given: set[str] = set()
+    for text, value in parse_qsl(query, keep_blank_values=True):
+        name = text.replace("-", "_")
+        option = _OPTIONS.get(name)
         if option is None:
-            near = difflib.get_close_matches(name, _OPTIONS, n=1)
+            # Not what was written: it may be a piece of a password.
+            near = difflib.get_close_matches(text, _OPTIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_OPTIONS)}"
-            faults.append(f"has an unknown option {name[:40]!r} ({hint})")
+            faults.append(f"has an unknown option ({hint})")
             continue
+        if name in given:
+            faults.append(f"has {name} twice")
+        given.add(name)
         try:
             config = option(config, value)
         except ValueError as exc:

@@ -29,7 +29,10 @@ _BY_TYPE: tuple[tuple[type[errors.DatabaseError], str], ...] = (
     ),
     (
         errors.ConnectError,
-        "the server cannot be reached: does it run? Check host and port in DATABASE_URL",
+        (
+            "the server cannot be reached: does it run? Check host and port in DATABASE_URL, "
+            "or its unix_socket"
+        ),
     ),
 )
 

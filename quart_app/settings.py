@@ -36,6 +36,7 @@ _BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:/,]+):[0-9]{1,5}|unix:/\S+|fd:
 _POOL = PoolConfig()
 # No server takes more: the largest value of max_connections.
 MAX_CONNECTIONS = 100_000
+NEVER = -1  # aiomysql's word for it
 
 
 class SettingsError(Exception):
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
         extra="forbid",
         validate_default=True,
         validate_by_name=True,
+        allow_inf_nan=False,
         hide_input_in_errors=True,
     )
     # May also be given as a file to read, NAME_FILE=/run/secrets/...
@@ -131,7 +133,7 @@ class Settings(BaseSettings):
     maxsize: Annotated[PositiveInt, Field(le=MAX_CONNECTIONS)] = _POOL.maxsize
     max_waiting: NonNegativeInt = _POOL.max_waiting
     # None: derived from the server's wait_timeout.
-    pool_recycle: PositiveFloat | None = _POOL.pool_recycle
+    pool_recycle: float | None = _POOL.pool_recycle
     max_lifetime: NonNegativeFloat = _POOL.max_lifetime
     keepalive: NonNegativeFloat = _POOL.keepalive
     leak_threshold: NonNegativeFloat = _POOL.leak_threshold
@@ -223,6 +225,13 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
+    @field_validator("pool_recycle")
+    @classmethod
+    def _is_a_time_or_never(cls, value: float | None) -> float | None:
+        if value is None or value > 0 or value == NEVER:
+            return value
+        raise ValueError(f"should be greater than 0, or {NEVER}: never")
+
     @field_validator("maxsize")
     @classmethod
     def _holds_minsize(cls, value: int, info: ValidationInfo) -> int:
@@ -304,12 +313,14 @@ def _known_names() -> set[str]:
 
 
 def _unknown_names(environ: Mapping[str, str]) -> list[str]:
-    known = _known_names()
+    known = {name.removeprefix(PREFIX) for name in _known_names() if name.startswith(PREFIX)}
     faults = []
     for name in sorted(environ):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            faults.append(f"{name}: unknown" + (f"; did you mean {near[0]}?" if near else ""))
+        short = name.upper().removeprefix(PREFIX)
+        if name.upper().startswith(PREFIX) and short not in known:
+            near = difflib.get_close_matches(short, known, n=1)
+            hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+            faults.append(f"{name}: unknown{hint}")
     return faults
 
 

@@ -19,6 +19,7 @@ SAID_HERE = {
     "database": "`mysql://user:password@host[:port][,host2[:port]…]/database?ssl_mode=…`;"
     " options: `ssl_mode` (disabled, preferred, required, verify-ca, verify-identity), `ssl_ca`,"
     " `ssl_cert`, `ssl_key`, `unix_socket`, `charset` (utf8mb4 only).",
+    "maxsize": "The most connections a process opens for work. A small pool is a fast pool.",
     "bind": "Where to listen; several by commas.",
     "workers": "How many processes, each with an event loop and a pool of its own.",
     "connect_timeout": "One deadline over resolving, TCP, TLS, authentication and session set-up.",

@@ -50,6 +50,11 @@ def test_password_may_be_missing_and_mariadb_be_named() -> None:
         ("mysql://u:p@h/d?charset=latin1", "charset"),
         ("mysql://u:p@h/d?ssl_ca=/ca.pem", "would not be used"),
         ("mysql://u:p#w@h/d", "%23"),
+        ("mysql://u:p?w@h/d", "%3F"),
+        ("mysql://u:p/w@h/d", "%2F"),
+        ("mysql://u:p@h/d#e", "%23"),
+        ("mysql://u:p@h/d?ssl_mode=required&ssl-mode=disabled", "has ssl_mode twice"),
+        ("mysql://u:p@one,two/d?unix_socket=/s", "several hosts and a unix_socket"),
     ],
 )
 def test_fault_is_told(url: str, fault: str) -> None:
@@ -62,6 +67,13 @@ def test_faults_are_told_together_and_without_secrets() -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         parse_database_url("mysql://:hidden@h:0/?ssl_mode=x&y=hidden")
     assert str(caught.value).count(";") == 4
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mark", "/?#&")
+def test_no_piece_of_a_password_is_told(mark: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        parse_database_url(f"mysql://u:{mark}hidden{mark}@h?hidden=1")
     assert "hidden" not in str(caught.value)
 
 

@@ -54,6 +54,31 @@ def test_more_connections_than_any_server_takes_are_a_typing_error(
     assert fault.startswith("QUART_APP_MAXSIZE: ")
 
 
+def test_pool_recycle_may_be_never_as_the_reference_says(environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("QUART_APP_POOL_RECYCLE", "-1")
+    assert Settings.from_env().pool.pool_recycle == -1
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "soon", "inf"])
+def test_pool_recycle_is_a_time_or_never(environ: pytest.MonkeyPatch, value: str) -> None:
+    environ.setenv("QUART_APP_POOL_RECYCLE", value)
+    (fault,) = faults()
+    assert fault.startswith("QUART_APP_POOL_RECYCLE: ")
+
+
+@pytest.mark.parametrize("name", ["MAX_LIFETIME", "SHUTDOWN_TIMEOUT", "IDEMPOTENCY_KEEP"])
+@pytest.mark.parametrize("value", ["inf", "nan", "1e400"])
+def test_time_is_finite(environ: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environ.setenv(f"QUART_APP_{name}", value)
+    (fault,) = faults()
+    assert fault.startswith(f"QUART_APP_{name}: ")
+
+
+def test_unknown_name_like_no_other_gets_no_suggestion(environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("QUART_APP_BOGUS", "1")
+    assert faults() == ("QUART_APP_BOGUS: unknown",)
+
+
 def test_default_budget_is_in_order() -> None:
     settings = Settings.from_env()
     budget = [getattr(settings, name) for name in Settings.budget]
