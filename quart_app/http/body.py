@@ -5,11 +5,12 @@ from typing import TypeVar
 import msgspec
 from quart import Request
 
+from quart_app.http import fields
 from quart_app.http.problems import INVALID, UNSUPPORTED_TYPE, ProblemError
 
 JSON = "application/json"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 async def read_json(request: Request, model: type[T]) -> T:
@@ -22,19 +23,22 @@ async def read_json(request: Request, model: type[T]) -> T:
 async def read_json_or_form(request: Request, model: type[T]) -> T:
     """Read a JSON body, or a form's fields, into *model*. Raises ProblemError (400, 415)."""
     if request.mimetype in FORMS:
-        form = await request.form
+        form = (await request.form).to_dict()
         try:
-            return msgspec.convert(form.to_dict(), model, strict=False)
+            return msgspec.convert(form, model, strict=False)
         except msgspec.ValidationError as exc:
-            raise ProblemError(INVALID, f"{exc}.") from exc
+            told = fields.fault(form, model, what="field", strict=False)
+            raise ProblemError(INVALID, told) from exc
     return await read_json(request, model)
 
 
 def _decode(data: str | bytes, model: type[T]) -> T:
     try:
-        return msgspec.json.decode(data, type=model)
-    except msgspec.ValidationError as exc:
-        raise ProblemError(INVALID, f"{exc}.") from exc
+        try:
+            return msgspec.json.decode(data, type=model)
+        except msgspec.ValidationError as exc:
+            told = fields.fault(msgspec.json.decode(data), model, what="field")
+            raise ProblemError(INVALID, told) from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise ProblemError(INVALID, "The body is not valid JSON.") from exc
     except RecursionError as exc:

@@ -80,6 +80,12 @@ METHOD_NOT_ALLOWED = Kind(
     title="Method not allowed",
     meaning="The address exists, but not for this method; the Allow header lists those it takes.",
 )
+BODY_TIMEOUT = Kind(
+    slug="body-timeout",
+    status=HTTPStatus.REQUEST_TIMEOUT,
+    title="The body took too long",
+    meaning="The request's body did not arrive in time. It may be sent again, at once and whole.",
+)
 TOO_LARGE = Kind(
     slug="too-large",
     status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -144,6 +150,7 @@ KINDS = [
     FORBIDDEN,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
+    BODY_TIMEOUT,
     TOO_LARGE,
     UNSUPPORTED_TYPE,
     KEY_REUSED,
@@ -188,6 +195,7 @@ _TABLE: tuple[tuple[type[Exception], Kind, Kind], ...] = (
 _BY_STATUS = {
     HTTPStatus.NOT_FOUND: NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_TIMEOUT: BODY_TIMEOUT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
     # What Quart makes of an error in an after_request function, which it has logged.
     HTTPStatus.INTERNAL_SERVER_ERROR: INTERNAL,

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from quart import Request
 
+from quart_app.http import fields
 from quart_app.http.problems import INVALID, ProblemError
 
 MAX_PARAMETERS = 50
@@ -37,4 +38,5 @@ def read_as(request: Request, model: type[T]) -> T:
     try:
         return msgspec.convert(given, model, strict=False)
     except msgspec.ValidationError as exc:
-        raise ProblemError(INVALID, f"{exc}.") from exc
+        told = fields.fault(given, model, what="parameter", strict=False)
+        raise ProblemError(INVALID, told) from exc

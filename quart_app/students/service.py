@@ -39,7 +39,7 @@ async def record_attempt(
         found = await repository.insert_attempt(session, student_id, chapter_id, attempt)
     if found is None:
         await assume_exist(session, student_id, chapter_id)
-        raise NotFound("the student or the chapter was removed at this moment")
+        raise NotFound("The student or the chapter was removed at this moment")
     attempt_id, totals = found
     recorded = Attempt(
         attempt_id=attempt_id,
@@ -81,7 +81,7 @@ async def fetch_chapter_results(
     """Answer the original call: what the student did in the chapter. Raises NotFound."""
     found = await repository.fetch_chapter(session, student_id, check_chapter_id(chapter_id))
     if found is None:
-        raise NotFound("there is no such student or chapter")
+        raise NotFound("There is no such student or chapter")
     student, chapter, totals = found
     summary = summarize(student_id, chapter_id, totals)
     return [
@@ -102,6 +102,6 @@ async def assume_exist(session: Session, student_id: int, chapter_id: int) -> No
     """Raise NotFound unless both the student and the chapter exist."""
     student, chapter = await repository.exist(session, student_id, chapter_id)
     if not student:
-        raise NotFound("there is no student with this id")
+        raise NotFound("There is no student with this id")
     if not chapter:
-        raise NotFound("there is no chapter with this id")
+        raise NotFound("There is no chapter with this id")

@@ -78,3 +78,17 @@ async def test_the_rest_is_refused(
     app: Quart, path: str, data: bytes, content_type: str, status: int
 ) -> None:
     assert (await _post(app, path, data, content_type))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b'{"number": -7}', "number should be a whole number of 0 or more."),
+        (b"{}", "The field number is missing."),
+        (b"[7]", "The body should be an object."),
+        (b'{"number": "7", "deep": ' + b"[" * 100_000, "The body is nested too deeply."),
+    ],
+)
+async def test_what_is_wrong_is_told_plainly(app: Quart, data: bytes, told: str) -> None:
+    _, text = await _post(app, "/json", data, "application/json")
+    assert msgspec.json.decode(text, type=problems.Problem).detail == told

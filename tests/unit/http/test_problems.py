@@ -75,6 +75,10 @@ def _app() -> Quart:
     async def teapot() -> Response:
         abort(HTTPStatus.IM_A_TEAPOT)
 
+    @app.get("/slow")
+    async def slow() -> Response:
+        abort(HTTPStatus.REQUEST_TIMEOUT)
+
     return app
 
 
@@ -130,6 +134,11 @@ async def test_oversized_body(app: Quart) -> None:
     response = await app.test_client().post("/body", data=b"x" * 11)
     problem = await problem_of(response)
     assert problem["type"] == "/problems/too-large"
+
+
+async def test_slow_body_is_told_as_what_it_is(app: Quart) -> None:
+    response, problem = await answer(app, "/slow")
+    assert (response.status_code, problem["type"]) == (408, "/problems/body-timeout")
 
 
 async def test_other_statuses_are_problems_too(app: Quart) -> None:
