@@ -11,6 +11,7 @@ from quart_app.cities import service
 from quart_app.cities.model import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    MAX_NAME_LENGTH,
     City,
     CityPage,
     Country,
@@ -25,9 +26,12 @@ from quart_app.http import query
 from quart_app.http.problems import INVALID, NOT_FOUND, Problem, ProblemError, answer
 
 blueprint = Blueprint("cities", __name__)
-_NAME = Meta(description="A city's whole name; case and accents do not count.")
-
-# Only told: check_country_code() says more plainly what is wrong.
+# Only told, both: check_name() and check_country_code() say more plainly what is wrong.
+_IS_NAME = {"maxLength": MAX_NAME_LENGTH, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+_NAME = Meta(
+    description="A city's whole name; case and accents do not count.", extra_json_schema=_IS_NAME
+)
+_PREFIX = Meta(description="How the name begins.", extra_json_schema=_IS_NAME)
 _CODE = Meta(
     description="A country's code, of two letters.",
     extra_json_schema={"pattern": "^([A-Za-z]{2})?$"},
@@ -51,7 +55,7 @@ class CityQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The query of ``GET /cities``."""
 
     name: Annotated[str | None, _NAME] = None
-    prefix: Annotated[str | None, Meta(description="How the name begins.")] = None
+    prefix: Annotated[str | None, _PREFIX] = None
     country: Annotated[str | None, _CODE] = None
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Cities on a page.")] = DEFAULT_LIMIT
     cursor: Annotated[str | None, Meta(description="next_cursor of the page before.")] = None

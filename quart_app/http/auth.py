@@ -11,6 +11,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from quart import Quart, current_app, request
+from quart_schema import security_scheme
 
 from quart_app.http.problems import FORBIDDEN, UNAUTHORIZED, ProblemError
 from quart_app.tokens import LatestTokens, Scope, Tokens
@@ -36,7 +37,10 @@ def tokens() -> Tokens:
 def requires(
     scope: Scope,
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-    """Let only requests with a token of *scope* reach the view. Others: ProblemError, 401 or 403."""
+    """Let only requests with a token of *scope* reach the view. Others: ProblemError, 401 or 403.
+
+    Says so in the OpenAPI document, too.
+    """
 
     def decorate(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         @wraps(view)
@@ -44,7 +48,7 @@ def requires(
             check(scope)
             return await view(*args, **kwargs)
 
-        return guarded
+        return security_scheme([{"bearer": [scope.value]}])(guarded)
 
     return decorate
 

@@ -6,4 +6,5 @@ from werkzeug.routing import IntegerConverter
 class IdConverter(IntegerConverter):
     """At most ten digits: more would be no id of ours, and thousands are an error to ``int()``."""
 
-    regex = "[0-9]{1,10}"
+    DIGITS = 10
+    regex = f"[0-9]{{1,{DIGITS}}}"

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import IntEnum
 from http import HTTPStatus
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -60,6 +60,8 @@ _STATUS = {
 class ChapterCall(msgspec.Struct, frozen=True, rename="camel"):
     """The body of the original call."""
 
+    also: ClassVar[tuple[str, ...]] = body.FORMS
+
     chapter_id: Annotated[int, Meta(ge=0, description="The chapter.")]
 
 
@@ -102,6 +104,14 @@ class KeyHeader(msgspec.Struct, frozen=True):
     ]
 
 
+class ReplayedHeader(msgspec.Struct, frozen=True):
+    """The header that tells a stored answer from a new one."""
+
+    idempotent_replayed: Annotated[
+        Literal["true"], Meta(description="The answer is the one this key got the first time.")
+    ]
+
+
 class AttemptQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The query of the list of attempts."""
 
@@ -120,6 +130,8 @@ class AttemptQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @document_response(Problem, 401)
 @document_response(Problem, 403)
 @document_response(FailedEnvelope, 404)
+@document_response(Problem, 408)
+@document_response(Problem, 413)
 @document_response(FailedEnvelope, 503)
 async def fetch_chapter(student_id: int) -> Response:
     """Tell what a student did in a chapter (the original call).
@@ -181,11 +193,12 @@ async def list_attempts(student_id: int, chapter_id: int) -> Response:
 @requires(Scope.STUDENTS)
 @document_headers(KeyHeader)
 @document_request(AttemptBody)
-@document_response(RecordedAttempt, 201)
+@document_response(RecordedAttempt, 201, ReplayedHeader)
 @document_response(Problem, 400)
 @document_response(Problem, 401)
 @document_response(Problem, 403)
 @document_response(Problem, 404)
+@document_response(Problem, 408)
 @document_response(Problem, 413)
 @document_response(Problem, 415)
 @document_response(Problem, 422)

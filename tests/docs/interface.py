@@ -59,7 +59,12 @@ async def http_api() -> str:
     app = create_app(Settings(database=nowhere, access_log=False))
     described = await (await app.test_client().get("/openapi.json")).get_json()
     rows = [
-        (code(f"{method.upper()} {path}"), operation.get("summary", ""), _answers(operation))
+        (
+            code(f"{method.upper()} {path}"),
+            operation.get("summary", ""),
+            _scopes(operation),
+            _answers(operation),
+        )
         for path, operations in described["paths"].items()
         for method, operation in operations.items()
     ]
@@ -71,7 +76,10 @@ async def http_api() -> str:
         "HTTP API",
         "Parameters, bodies and answers in full: `/openapi.json` of a running server, or `/docs` there.",
         "## Routes",
-        table(("route", "what it does", "answers"), rows),
+        table(("route", "what it does", "token", "answers"), rows),
+        "For machines and people that look after it, not in the description: `/metrics` and `/status`"
+        " (token of scope `ops`), `/openapi.json`, `/docs`, and `/problems/…`, which the types below"
+        " lead to.",
         "## Problem types",
         "Errors are `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`,"
         " `request_id`. The same text is served at each type's address.",
@@ -84,6 +92,11 @@ async def http_api() -> str:
 
 def _answers(operation: dict[str, Any]) -> str:
     return " ".join(sorted(operation["responses"]))
+
+
+def _scopes(operation: dict[str, Any]) -> str:
+    schemes = operation.get("security", [])
+    return ", ".join(code(scope) for scheme in schemes for scope in scheme["bearer"])
 
 
 def engine() -> str:

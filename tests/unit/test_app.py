@@ -68,6 +68,69 @@ def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> Non
                     assert list(response["content"]) == ["application/problem+json"], path
 
 
+def test_document_says_which_routes_need_which_token(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            needed = [{"bearer": ["students"]}] if path.startswith("/students") else None
+            assert operation.get("security") == needed, path
+            assert ("401" in operation["responses"]) is (needed is not None), path
+
+
+def test_original_call_takes_a_form_too(document: dict[str, Any]) -> None:
+    content = document["paths"]["/students/{student_id}"]["post"]["requestBody"]["content"]
+    assert set(content) == {
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    }
+
+
+def test_route_that_reads_a_body_documents_how_it_is_refused(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                assert {"400", "408", "413"} <= set(operation["responses"]), path
+
+
+def test_headers_of_answers_are_documented(document: dict[str, Any]) -> None:
+    found = {
+        (status, header)
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for status, response in operation["responses"].items()
+        for header in response.get("headers", ())
+    }
+    assert found == {
+        ("201", "Idempotent-Replayed"),
+        ("401", "WWW-Authenticate"),
+        ("503", "Retry-After"),
+    }
+
+
+def test_problem_says_what_its_status_means_here(document: dict[str, Any]) -> None:
+    attempts = document["paths"]["/students/{student_id}/chapters/{chapter_id}/attempts"]
+    assert "outcome-unknown" in attempts["post"]["responses"]["503"]["description"]
+    assert "outcome-unknown" not in attempts["get"]["responses"]["503"]["description"]
+    assert "key-reused" in attempts["post"]["responses"]["422"]["description"]
+
+
+def test_no_parameter_may_be_null(document: dict[str, Any]) -> None:
+    assert '"null"' not in json.dumps(
+        [
+            operation.get("parameters", [])
+            for operations in document["paths"].values()
+            for operation in operations.values()
+        ]
+    )
+
+
+async def test_docs_tell_tokens_and_bodies(app: Quart) -> None:
+    text = await (await app.test_client().get("/docs")).get_data(as_text=True)
+    assert text.count("bearer token of scope <code>students</code>") == 4
+    assert text.count("Body of the request") == 2
+    assert text.count("application/x-www-form-urlencoded") == 1
+
+
 def test_query_may_be_that_of_a_form_left_empty(document: dict[str, Any]) -> None:
     parameters = [
         parameter
