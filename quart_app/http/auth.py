@@ -18,6 +18,7 @@ from quart_app.tokens import LatestTokens, Scope, Tokens
 
 EXTENSION = "QUART_APP_TOKENS"
 MAX_TOKEN_LENGTH = 512
+CHALLENGE = 'Bearer realm="quart_app"'
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,12 +61,12 @@ def check(scope: Scope) -> None:
         raise ProblemError(FORBIDDEN, "No token is set up for this address: it is closed.")
     digest = token_digest()
     if digest is None:
-        raise _unauthorized('Bearer realm="quart_app"')
+        raise _unauthorized(CHALLENGE)
     if _is_one_of(digest, known.of(scope)):
         return
     if any(_is_one_of(digest, known.of(other)) for other in Scope):
         raise ProblemError(FORBIDDEN, "The token is not for this address.")
-    raise _unauthorized('Bearer realm="quart_app", error="invalid_token"')
+    raise _unauthorized(f'{CHALLENGE}, error="invalid_token"')
 
 
 def token_digest() -> bytes | None:

@@ -194,7 +194,8 @@ def _refuse_other_origins() -> None:
 
 async def _form(status: HTTPStatus, *, wrong: bool = False) -> Response:
     text = await render_template("login.html", wrong=wrong)
-    return _not_stored(Response(text, status, content_type=HTML))
+    headers = {"WWW-Authenticate": auth.CHALLENGE}
+    return _not_stored(Response(text, status, headers, content_type=HTML))
 
 
 def _see_status() -> Response:

@@ -84,6 +84,17 @@ async def test_browser_without_a_cookie_is_asked_for_a_token(app: Quart) -> None
     assert 'id="slots"' not in text
 
 
+async def test_login_form_says_how_programs_ask(app: Quart) -> None:
+    """RFC 9110 wants it of each 401; browsers have no window of their own for Bearer."""
+    answer = await app.test_client().get("/status")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="quart_app"'
+
+
+async def test_page_leads_nowhere_its_cookie_does_not_open(app: Quart) -> None:
+    _, text = await get(app, "/status", bearer("ops"))
+    assert 'href="/metrics"' not in text
+
+
 @pytest.mark.parametrize("path", ["/status/data", "/status/events"])
 async def test_numbers_are_closed_without_a_token(app: Quart, path: str) -> None:
     assert (await get(app, path))[0] == 401
