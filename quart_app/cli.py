@@ -214,11 +214,11 @@ def _seed(settings: Settings, *, force: bool = False) -> None:
 @contextlib.contextmanager
 def _reported() -> Iterator[None]:
     """Turn what can go wrong with a database into one line and exit status 1."""
-    from quart_app.migrations import MigrationBusy  # noqa: PLC0415
+    from quart_app.migrations import ForeignTables, MigrationBusy  # noqa: PLC0415
 
     try:
         yield
-    except MigrationBusy as exc:
+    except (MigrationBusy, ForeignTables) as exc:
         _fail(str(exc))
     except DatabaseError as exc:
         if exc.errno == NO_SUCH_TABLE:

@@ -42,4 +42,5 @@ def explain(error: errors.DatabaseError) -> str:
     advice = _BY_ERRNO.get(error.errno or 0)
     if advice is None:
         advice = next((text for type_, text in _BY_TYPE if isinstance(error, type_)), str(error))
-    return f"{advice} ({error.errno})" if error.errno else advice
+    number = f"({error.errno})" if error.errno else ""
+    return advice if advice.endswith(number) else f"{advice} {number}"

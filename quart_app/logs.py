@@ -6,6 +6,7 @@ even structlog's microseconds would show.
 """
 
 import logging
+import os
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -30,7 +31,8 @@ def configure(log_format: LogFormat, level: LogLevel, *, stream: TextIO | None =
     """Send all logging of this process to *stream* (stderr). May be called again."""
     stream = stream or sys.stderr
     handler = _Handler(stream)
-    handler.setFormatter(_formatter(as_json=is_json(log_format, stream)))
+    as_json = is_json(log_format, stream)
+    handler.setFormatter(_formatter(as_json=as_json, in_color=wants_color(stream)))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
         root.removeHandler(old)
@@ -56,6 +58,11 @@ def is_json(log_format: LogFormat, stream: TextIO) -> bool:
     return log_format is LogFormat.JSON
 
 
+def wants_color(stream: TextIO) -> bool:
+    """A terminal gets colors, unless NO_COLOR (no-color.org) is set to anything."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
 class AccessLog:
     """Writes one line for each answered request: no query string, no body, no header."""
 
@@ -73,7 +80,8 @@ class AccessLog:
             self._stream.write(line)
             return
         fields = {
-            "timestamp": datetime.now(UTC).isoformat(),
+            # As structlog writes it.
+            "timestamp": datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z",
             "level": "info",
             "logger": "quart_app.access",
             "event": "request",
@@ -114,13 +122,14 @@ _PROCESSORS: tuple[Processor, ...] = (
 )
 
 
-def _formatter(*, as_json: bool) -> ProcessorFormatter:
+def _formatter(*, as_json: bool, in_color: bool) -> ProcessorFormatter:
     ending: list[Processor]
     if as_json:
         ending = [structlog.processors.format_exc_info, _render_json]
     else:
         # Plain tracebacks: the rich ones print local variables, which may be secrets.
-        ending = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        plain = structlog.dev.plain_traceback
+        ending = [structlog.dev.ConsoleRenderer(colors=in_color, exception_formatter=plain)]
     return ProcessorFormatter(
         foreign_pre_chain=_PROCESSORS,
         processors=[ProcessorFormatter.remove_processors_meta, *ending],

@@ -4,6 +4,6 @@ Applied by a command (``quart-app migrate``), never by a web worker. To add one:
 of versions/ under the next number and set *revision* and *down_revision*.
 """
 
-from quart_app.migrations.runner import MigrationBusy, State, migrate, read_state
+from quart_app.migrations.runner import ForeignTables, MigrationBusy, State, migrate, read_state
 
-__all__ = ["MigrationBusy", "State", "migrate", "read_state"]
+__all__ = ["ForeignTables", "MigrationBusy", "State", "migrate", "read_state"]

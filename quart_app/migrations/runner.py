@@ -25,10 +25,28 @@ from quart_app.mysql.pool import Pool
 _NAME = "CONCAT('quart_app.migrate.', LEFT(SHA2(DATABASE(), 256), 32))"
 _LOCK = f"SELECT GET_LOCK({_NAME}, :seconds)"
 _UNLOCK = f"SELECT RELEASE_LOCK({_NAME})"
+# Of each table that others may have, too (Sakila has the first two), a column that ours has.
+_MARKS = {
+    "city": "population",
+    "country": "iso2",
+    "student": "name",
+    "chapter": "title",
+    "attempt": "permyriad",
+}
+_FOREIGN = (
+    "SELECT COUNT(*) FROM information_schema.tables AS found"
+    " WHERE table_schema = DATABASE() AND table_name = :table AND NOT EXISTS"
+    " (SELECT 1 FROM information_schema.columns AS ours WHERE ours.table_schema = DATABASE()"
+    " AND ours.table_name = :table AND ours.column_name = :column)"
+)
 
 
 class MigrationBusy(Exception):  # noqa: N818 - beside the engine's PoolTimeout
     """Another process is still migrating after the longest wait."""
+
+
+class ForeignTables(Exception):  # noqa: N818 - as above
+    """The database has tables of other programs under names that are ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +60,14 @@ class State:
 async def migrate(connect: ConnectConfig, *, lock_timeout: float = 60.0) -> State:
     """Bring the database up to date; tell what was done as *pending* of the state found.
 
-    Waits for the lock at most *lock_timeout* seconds. Raises MigrationBusy after that, or what the
-    engine raises of a database that cannot be reached. A step that failed half-way is run again
-    from its beginning the next time.
+    Waits for the lock at most *lock_timeout* seconds. Raises MigrationBusy after that,
+    ForeignTables before anything is changed, or what the engine raises of a database that cannot be
+    reached. A step that failed half-way is run again from its beginning the next time.
     """
     async with _connection(connect) as connection, _lock(connection, lock_timeout):
         before = await connection.run_sync(_read_state)
+        if before.current is None:
+            await _refuse_foreign_tables(connection)
         await connection.run_sync(_upgrade)
         return before
 
@@ -86,6 +106,21 @@ async def _lock(connection: AsyncConnection, seconds: float) -> AsyncIterator[No
     yield
     # After an error, or Ctrl-C, the connection may be of no more use: the lock ends with its session.
     await connection.execute(text(_UNLOCK))
+
+
+async def _refuse_foreign_tables(connection: AsyncConnection) -> None:
+    """Steps pass over tables that a run cut off has made; those of others are not to be taken for it."""
+    found = [
+        table
+        for table, column in _MARKS.items()
+        if await connection.scalar(text(_FOREIGN), {"table": table, "column": column})
+    ]
+    if found:
+        message = (
+            f"the database has other tables named {', '.join(found)} already: "
+            "name a database of its own in DATABASE_URL"
+        )
+        raise ForeignTables(message)
 
 
 def _config(connection: Connection) -> Config:

@@ -40,7 +40,7 @@ def on_server(plan: Plan, wanted: Wanted, *, out: Path | None) -> int:
             click.echo(f"quart-app: {error}", err=True)
             return 1
         except KeyboardInterrupt:
-            click.echo("interrupted; everything that was started is stopped", err=True)
+            click.echo("\ninterrupted; everything that was started is stopped", err=True)
             return INTERRUPTED
         return run.finish()
 

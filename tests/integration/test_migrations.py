@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from quart_app.database_url import parse_database_url
-from quart_app.migrations import MigrationBusy, migrate, read_state, runner
+from quart_app.migrations import ForeignTables, MigrationBusy, migrate, read_state, runner
 from quart_app.mysql.config import ConnectConfig
 from quart_app.mysql.errors import (
     AccessDenied,
@@ -49,6 +49,15 @@ async def test_empty_database_gets_everything_once(connect: ConnectConfig) -> No
     assert {"city", "country", "dataset"} <= await tables(connect)
 
     assert (await migrate(connect)).pending == ()
+
+
+async def test_other_programs_tables_are_not_taken_for_ours(connect: ConnectConfig) -> None:
+    """Sakila's city was: `migrate` said all was well, and `seed` failed with an unknown column."""
+    async with Pool(connect) as pool:
+        await Session(pool).execute("CREATE TABLE city (city_id INT PRIMARY KEY, city VARCHAR(50))")
+    with pytest.raises(ForeignTables, match="other tables named city already"):
+        await migrate(connect)
+    assert await tables(connect) == {"city"}
 
 
 async def test_of_ten_at_once_one_works_and_the_others_wait(connect: ConnectConfig) -> None:

@@ -24,5 +24,9 @@ def test_advice_names_what_to_change(error: errors.DatabaseError, word: str) -> 
     assert word in explain(error)
 
 
+def test_number_of_an_error_without_advice_is_told_once() -> None:
+    assert explain(errors.QueryError("QueryError (1054)", errno=1054)) == "QueryError (1054)"
+
+
 def test_number_of_the_error_is_kept_for_searching() -> None:
     assert explain(errors.AccessDenied(errno=1045)).endswith("(1045)")

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +41,29 @@ def test_auto_is_for_people_on_a_terminal_only(
     log_format: LogFormat, stream: io.StringIO, json_expected: bool
 ) -> None:
     assert logs.is_json(log_format, stream) is json_expected
+
+
+@pytest.mark.parametrize(
+    ("no_color", "stream", "colored"),
+    [("", Terminal(), True), ("1", Terminal(), False), ("", io.StringIO(), False)],
+)
+def test_colors_are_for_terminals_that_want_them(
+    monkeypatch: pytest.MonkeyPatch, no_color: str, stream: io.StringIO, colored: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    logs.configure(LogFormat.CONSOLE, LogLevel.INFO, stream=stream)
+    logging.getLogger("some.library").warning("hello")
+    assert ("\x1b[" in stream.getvalue()) is colored
+
+
+def test_access_line_has_the_time_as_all_others_have_it() -> None:
+    stream = io.StringIO()
+    logs.configure(LogFormat.JSON, LogLevel.INFO, stream=stream)
+    logging.getLogger("some.library").warning("hello")
+    access = logs.AccessLog(LogFormat.JSON, stream=stream)
+    access.write(method="GET", path="/", status=200, seconds=0.001, request_id="abc")
+    times = [json.loads(line)["timestamp"] for line in stream.getvalue().splitlines()]
+    assert [re.sub(r"[0-9]", "0", time) for time in times] == ["0000-00-00T00:00:00.000000Z"] * 2
 
 
 def test_foreign_lines_become_json_with_the_request_id() -> None:
