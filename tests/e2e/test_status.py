@@ -92,6 +92,7 @@ def test_login_form_says_what_is_wrong(browser: Browser, program: Program) -> No
 
 def test_page_lives_without_reloading(page: Browser) -> None:
     page.click("#traffic")
+    assert page.text("#traffic") == "Stop the traffic"
     page.wait_for(f"{SHOWN.format('rate')} > 5")
     page.wait_for(
         "return document.querySelectorAll('#plot-rate path.a')[0]?.getAttribute('d').length > 40"

@@ -240,7 +240,7 @@ async function ask() {
 
 byId("traffic")?.addEventListener("click", (click) => {
   traffic.on = !traffic.on;
-  click.target.setAttribute("aria-pressed", String(traffic.on));
+  click.target.textContent = traffic.on ? "Stop the traffic" : "Make traffic";
   if (traffic.on) for (let number = 0; number < 3; number += 1) ask();
 });
 
