@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from quart_app.local_server import LocalServer
 
 NO_SUCH_TABLE = 1146
+# Something that a token of each scope opens.
+OPENED = {Scope.STUDENTS: "/students/1/chapters/1", Scope.OPS: "/status"}
 MAX_WAIT = 24 * 3600  # to the server a negative number means: for ever
 # Imports within commands: each loads what it needs, and --help answers at once.
 
@@ -249,7 +251,10 @@ def _greeting(settings: Settings, tokens: dict[Scope, str]) -> str:
     lines = [
         f"\n  {url}",
         f"  curl '{url}/?city=London'",
-        f"  curl '{url}/cities?prefix=Lon&limit=3'",
+        f"  curl '{url}/cities?prefix=Lond&limit=3'",
     ]
-    lines += [f"  token of scope {scope.value}: {token}" for scope, token in tokens.items()]
+    lines += [
+        f"  token of scope {scope.value}: {token} (opens {url}{OPENED[scope]})"
+        for scope, token in tokens.items()
+    ]
     return "\n".join([*lines, "  Ctrl-C stops everything.\n"])
