@@ -44,9 +44,11 @@ _INSERT = (
     "INSERT INTO idempotency_key (caller, idempotency_key, owner, fingerprint)"
     " VALUES (%s, %s, %s, %s)"
 )
+# Shared, as the lock that the refused INSERT has left: of several that wait for one key each has that
+# lock, and FOR UPDATE of one would wait for the others': a deadlock. Any lock reads what is committed.
 _FIND = (
     "SELECT owner, fingerprint, status, content_type, body"
-    " FROM idempotency_key WHERE caller = %s AND idempotency_key = %s FOR UPDATE"
+    " FROM idempotency_key WHERE caller = %s AND idempotency_key = %s LOCK IN SHARE MODE"
 )
 _STORE = (
     "UPDATE idempotency_key SET status = %s, content_type = %s, body = %s"

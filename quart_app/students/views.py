@@ -25,7 +25,9 @@ from quart_app.mysql.errors import DatabaseError
 from quart_app.students import service
 from quart_app.students.model import (
     DEFAULT_LIMIT,
+    MAX_ID,
     MAX_LIMIT,
+    MAX_SCORE,
     AttemptPage,
     ChapterResult,
     InvalidInput,
@@ -62,7 +64,7 @@ class ChapterCall(msgspec.Struct, frozen=True, rename="camel"):
 
     also: ClassVar[tuple[str, ...]] = body.FORMS
 
-    chapter_id: Annotated[int, Meta(ge=0, description="The chapter.")]
+    chapter_id: Annotated[int, Meta(ge=0, le=MAX_ID, description="The chapter.")]
 
 
 class Envelope(msgspec.Struct, frozen=True, rename="camel"):
@@ -82,8 +84,8 @@ class FailedEnvelope(Envelope, frozen=True):
 class AttemptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An attempt to record."""
 
-    score: Annotated[int, Meta(ge=0, description="Points reached.")]
-    max_score: Annotated[int, Meta(ge=1, description="Points that could be reached.")]
+    score: Annotated[int, Meta(ge=0, le=MAX_SCORE, description="Points reached.")]
+    max_score: Annotated[int, Meta(ge=1, le=MAX_SCORE, description="Points that could be reached.")]
     taken_at: Annotated[datetime, Meta(tz=True, description="RFC 3339, not in the future.")]
 
     def checked(self) -> NewAttempt:

@@ -169,6 +169,18 @@ async def test_duplicates_at_once_wait_for_the_first(play: Play) -> None:
     assert await play.rows() == await play.summary() == 1
 
 
+async def test_duplicates_at_once_do_not_wait_for_each_other(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They deadlocked on the lock by which they read the answer: 126 retries for 80 requests."""
+    retried: list[Exception] = []
+    monkeypatch.setattr(play.pool.observer, "retried", lambda *, error, **_: retried.append(error))
+    for key in ("a", "b", "c"):
+        answers = await asyncio.gather(*[play.post(key) for _ in range(8)])
+        assert {status for status, _, _ in answers} == {201}
+    assert retried == []
+
+
 @pytest.mark.parametrize("how", [Cut.FIN, Cut.RST])
 @pytest.mark.parametrize("direction", list(Direction))
 async def test_a_cut_at_any_packet_neither_loses_nor_doubles(

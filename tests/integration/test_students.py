@@ -159,7 +159,7 @@ async def test_the_original_call_says_what_is_wrong(
         ({**BODY, "taken_at": "yesterday"}, "taken_at"),
         ({**BODY, "taken_at": 1777636800}, "taken_at"),
         ({**BODY, "taken_at": "2026-02-30T12:00:00Z"}, "taken_at"),
-        ({**BODY, "extra": 1}, "extra"),
+        ({**BODY, "extra": 1}, "not known here. Known: score, max_score, taken_at."),
         ({"score": 1}, "max_score"),
         ([], "object"),
         (None, "object"),
