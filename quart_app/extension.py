@@ -7,6 +7,7 @@ they work.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import cast
 
@@ -70,20 +71,20 @@ class QuartMySQL(Session):
         app.while_serving(self._serving)
 
     async def _serving(self) -> AsyncGenerator[None, None]:
-        """Open, wait for the app to end, close: bounded by the pool's ``close_timeout``."""
-        self.pool = self._new_pool()
-        await self.pool.open()
-        if self._replicas is not None:
-            self.replicas = Replicas(self._replica_pool(self._replicas))
-            await self.replicas.pool.open()
-        first = asyncio.create_task(self._report_first_connect(), name="quart_mysql-first-connect")
-        try:
+        """Open, wait for the app to end, close: bounded by the pools' ``close_timeout``.
+
+        What was opened is closed, the last first, whatever fails in between.
+        """
+        async with AsyncExitStack() as opened:
+            self.pool = await opened.enter_async_context(self._new_pool())
+            if self._replicas is not None:
+                pool = await opened.enter_async_context(self._replica_pool(self._replicas))
+                self.replicas = Replicas(pool)
+            first = asyncio.create_task(
+                self._report_first_connect(), name="quart_mysql-first-connect"
+            )
+            opened.callback(first.cancel)
             yield
-        finally:
-            first.cancel()
-            if self.replicas is not None:
-                await self.replicas.pool.close()
-            await self.pool.close()
 
     async def _report_first_connect(self) -> None:
         """Say in plain words what is wrong, once; the pool goes on trying by itself."""

@@ -87,7 +87,11 @@ def command_line() -> str:
         inner = click.Context(command, info_name=name, parent=context, terminal_width=WIDTH)
         parts += [f"## quart-app {name}", block(command.get_help(inner))]
     return page(
-        "Command line", "Exit status: 0 done, 1 it did not work, 2 wrong settings or usage.", *parts
+        "Command line",
+        "Exit status: 0 done, 1 it did not work, 2 wrong settings or usage; 130: `torture` was ended by"
+        " Ctrl-C. `doctor` has its own, below; with wrong settings it ends with 3, since it can connect"
+        " to nothing.",
+        *parts,
     )
 
 

@@ -1,5 +1,8 @@
 """QuartMySQL: the shape of a Quart extension."""
 
+import asyncio
+from typing import Self
+
 import pytest
 from quart import Quart
 
@@ -36,6 +39,42 @@ async def test_current_session_is_the_apps() -> None:
     db = QuartMySQL(app, connect=CONNECT)
     async with app.app_context():
         assert current_session() is db
+
+
+class Opening:
+    """In the place of a pool: notes what becomes of it."""
+
+    def __init__(self, *, fails: str | None = None) -> None:
+        self.fails = fails
+        self.notes: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        self._note("open")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._note("closed")
+
+    async def wait(self) -> None:
+        await asyncio.Event().wait()
+
+    def _note(self, what: str) -> None:
+        self.notes.append(what)
+        if what == self.fails:
+            raise OSError(what)
+
+
+@pytest.mark.parametrize("fails", ["open", "closed"])
+async def test_pool_is_closed_whatever_the_replicas_do(fails: str) -> None:
+    pool, replicas = Opening(), Opening(fails=fails)
+    db = QuartMySQL(connect=CONNECT, replicas=CONNECT)
+    db._new_pool = lambda: pool  # type: ignore[method-assign,assignment,return-value] # a stand-in
+    db._replica_pool = lambda _: replicas  # type: ignore[method-assign,assignment,return-value] # as above
+    serving = db._serving()
+    with pytest.raises(OSError, match=fails):
+        await anext(serving)
+        await anext(serving)
+    assert pool.notes == ["open", "closed"]
 
 
 async def test_not_open_before_serving() -> None:
