@@ -22,7 +22,7 @@ MAX_UP_TO = 24 * 3600
     default=1,
     show_default=True,
     type=click.IntRange(1),
-    help="How often the app runs.",
+    help="How many copies of the app run at once.",
 )
 @click.option("--json", "json_", is_flag=True, help="Print JSON, for scripts.")
 @click.option(
@@ -45,7 +45,7 @@ MAX_UP_TO = 24 * 3600
 def doctor(*, replicas: int, json_: bool, probe_idle: bool, up_to: int, path_only: bool) -> None:
     """Say why connections go away, and what to set.
 
-    Examines the servers of DATABASE_URL, also such that this app does not use yet, and changes
+    Examines the servers of DATABASE_URL, whether this app uses them yet or not, and changes
     nothing. Exit code: 0 all well, 1 warnings, 2 errors, 3 cannot connect.
     """
     # Loads the driver, which --help does not need.

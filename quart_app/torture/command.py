@@ -9,21 +9,33 @@ AT_LEAST_ONE = click.IntRange(min=1)
 
 
 @click.command()
-@click.option("--url", metavar="URL", help="On this server, which is not broken: fewer faults.")
 @click.option(
-    "--docker", is_flag=True, help="On a container of mysql:9; with --cluster, on three: a group."
+    "--url", metavar="URL", help="Against this server, which is left whole: fewer faults."
 )
-@click.option("--cluster", is_flag=True, help="On a private Galera cluster of three: its own rows.")
+@click.option(
+    "--docker",
+    is_flag=True,
+    help="On MySQL 9 in a container; with --cluster, on a replication group of three.",
+)
+@click.option(
+    "--cluster", is_flag=True, help="On a private Galera cluster of 3, with rows of its own."
+)
 @click.option("--only", metavar="ROWS", help="Only these rows, as in 4,7 or 6a. See --list.")
 @click.option("--quick", is_flag=True, help="Leave out the rows that take longest.")
 @click.option("--seed", type=int, help="Rows in random order, the same for the same number.")
 @click.option(
-    "--seconds", type=AT_LEAST_ONE, help="Go round until this time is over. Default: once."
+    "--seconds",
+    type=AT_LEAST_ONE,
+    help="Go through the rows until this time is over. Default: once.",
 )
 @click.option(
-    "--soak", type=AT_LEAST_ONE, help="In the place of faults: busy and idle for so many seconds."
+    "--soak",
+    type=AT_LEAST_ONE,
+    help="Instead of faults: busy and idle by turns for so many seconds.",
 )
-@click.option("--peers", is_flag=True, help="The same for the answers of the day, side by side.")
+@click.option(
+    "--peers", is_flag=True, help="The same for other ways to write the API, side by side."
+)
 @click.option("--list", "only_list", is_flag=True, help="List the rows and stop.")
 @click.option(
     "--out",
