@@ -60,7 +60,10 @@ class Connection(Wire):
         self._born_as = (self._charset, self._encoding, self.autocommit_mode)
 
     async def _set_up(self) -> None:
-        """Ask once for all that the pool wants to know. A proxy that refuses tells nothing."""
+        """Ask once for all that the pool wants to know. A proxy that refuses tells nothing.
+
+        As text: what the program's own converters (*conv*) would make of it is not ours to read.
+        """
         is_mariadb = "MariaDB" in self.server_version
         identity = (
             "CONCAT_WS(':', @@hostname, @@port, @@server_id)" if is_mariadb else "@@server_uuid"
@@ -70,7 +73,7 @@ class Connection(Wire):
             f" {clustered_sql(self.server_version)}"
         )
         try:
-            (row,) = (await self._run(sql.encode())).rows
+            (row,) = (await self._run(sql.encode(), text=True)).rows
         except MySQLError as exc:
             if self._writer is None or not isinstance(exc.args[0], int):
                 raise

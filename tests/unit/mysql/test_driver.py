@@ -994,6 +994,18 @@ async def test_values_are_bytes_where_unicode_is_not_wanted(server: ScriptedServ
     connection.abort()
 
 
+async def test_converters_of_the_programs_own_do_not_get_at_what_the_pool_asks() -> None:
+    server = ScriptedServer()
+    server.serve_in_memory(("db", 3306))
+    server.facts["@@wait_timeout"] = 77
+    converters = dict.fromkeys(range(256), lambda value: f"<{value}>")
+    connection = await driver_of(options={"conv": converters}).connect()
+    assert connection.server.wait_timeout == 77
+    server.react("SELECT s", answer_rows(("s",), [("x",)]))
+    assert (await connection.run("SELECT s")).rows == [("<x>",)]
+    connection.abort()
+
+
 @pytest.mark.parametrize(
     ("sql", "args", "sent"),
     [
