@@ -1174,6 +1174,21 @@ async def test_statement_after_an_unread_result_reads_that_to_its_end(
     assert connection._result.rows == ((7,),)
 
 
+@pytest.mark.parametrize("released", [True, False])
+async def test_cursor_that_outlives_its_connection_reads_no_more_and_can_be_closed(
+    server: ScriptedServer, connection: Connection, released: bool
+) -> None:
+    server.react("SELECT many", answer_rows(("a",), [(n,) for n in range(100)]))
+    cursor = await connection.cursor(SSCursor)
+    await cursor.execute("SELECT many")
+    connection.returned = released
+    connection.quit()
+    with pytest.raises(InterfaceError, match="before all rows were read"):
+        await cursor.fetchone()
+    await cursor.close()
+    assert cursor.closed
+
+
 async def test_error_amid_streamed_rows_ends_the_stream(
     server: ScriptedServer, connection: Connection
 ) -> None:
