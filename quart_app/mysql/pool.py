@@ -303,7 +303,10 @@ class Pool:
 
     def put_back(self, slot: Slot) -> None:
         """Make a RESERVED slot idle again: it was looked at, not used."""
-        reason = self._why_unfit(slot, self.time())
+        self._put_back(slot, self.time())
+
+    def _put_back(self, slot: Slot, now: float) -> None:
+        reason = self._why_unfit(slot, now)
         if reason is None and self.is_open:
             self._make_idle(slot)
         else:
@@ -320,7 +323,7 @@ class Pool:
         connection.returned = True
         connection.on_lost = partial(self._on_lost, slot, connection)
         slot.move(SlotState.IDLE)
-        self.put_back(slot)
+        self._put_back(slot, now)  # by the same clock: it has been idle for no time, not for a tick
 
     def put_empty(self, slot: Slot) -> None:
         """Free a slot whose connect failed, or whose connection is closed."""
@@ -417,6 +420,8 @@ class Pool:
     def retire_if_unfit(self, slot: Slot, now: float) -> bool:
         """Close an idle connection that is too old or dead."""
         reason = self._why_unfit(slot, now)
+        if reason == "pool_recycle" and not slot.recycled_by_clock:
+            reason = None
         if reason is not None:
             del self._idle[slot]
             self.retire(slot, reason)
@@ -481,7 +486,13 @@ class Pool:
         self.drain()
 
     async def clear(self) -> None:
-        """Close all idle connections, as aiomysql's pool does."""
+        """Close all idle connections, as aiomysql's pool does.
+
+        Those being reset or pinged go when that has ended.
+        """
+        for slot in self._slots:
+            if slot.state in {SlotState.RESERVED, SlotState.RESETTING}:
+                slot.generation = -1  # of no generation: it goes when it comes back
         self._clear("cleared")
 
     def _clear(self, reason: str) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import gc
+import itertools
 import logging
 
 import pytest
 
-from quart_app.mysql.driver import Connection
+from quart_app.mysql.driver import Condition, Connection
 from quart_app.mysql.errors import AccessDenied, ConnectionLost, PoolTimeout
 from quart_app.mysql.observer import Observer
 from quart_app.mysql.pool import Pool
@@ -167,6 +168,29 @@ async def test_idle_connection_is_recycled_after_the_time_set() -> None:
         assert driver.opened[0].ended == "quit"
         assert pool.freesize == 1
         assert pool.stats().evictions == {"pool_recycle": 1}
+
+
+@pytest.mark.parametrize("allowed", [0, 0.5])
+async def test_idle_time_of_less_than_a_second_is_judged_at_checkout_only(allowed: float) -> None:
+    driver = FakeDriver()
+    async with open_pool(driver, minsize=1, pool_recycle=allowed, keepalive=0) as pool:
+        await pool.wait()
+        await asyncio.sleep(60)
+        assert len(driver.opened) == 1, "the minimum is not made anew all day"
+        await use(pool)
+        assert driver.opened[0].closed
+        assert len(driver.opened) == 2
+
+
+async def test_no_idle_time_at_all_ends_no_connection_before_its_first_borrower(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = FakeDriver()
+    async with open_pool(driver, pool_recycle=0, keepalive=0) as pool:
+        ticks = itertools.count()
+        monkeypatch.setattr(pool, "time", lambda: pool._loop.time() + next(ticks) / 1e6)
+        await use(pool)
+        assert len(driver.opened) == 1
 
 
 async def test_recycling_follows_the_servers_wait_timeout() -> None:
@@ -343,6 +367,17 @@ async def test_clear_closes_what_is_idle() -> None:
         await pool.clear()
         assert pool.freesize == 0
         assert driver.opened[0].closed
+
+
+async def test_clear_ends_what_is_being_reset_once_it_is() -> None:
+    driver = FakeDriver()
+    async with open_pool(driver, minsize=1, maxsize=2) as pool:
+        async with pool.acquire() as connection:
+            driver.opened[0].needs = Condition.DIRTY
+        await pool.clear()
+        await asyncio.sleep(0.1)
+        assert connection.closed
+        assert pool.freesize == 1, "the minimum is there again"
 
 
 async def test_growing_lets_waiters_in() -> None:
