@@ -13,16 +13,28 @@ from typing import Any
 
 import aiomysql
 from aiomysql.utils import _PoolContextManager
-from pymysql.err import MySQLError
+from pymysql.err import MySQLError, OperationalError
 
 from quart_app.mysql.config import ConnectConfig, Endpoint, PoolConfig, TLSMode
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import ConnectError
+from quart_app.mysql.errors import ConnectError, PoolTimeout
 from quart_app.mysql.pool import Pool
 
 ACQUIRE_TIMEOUT = 30.0
 _OURS = {item.name for item in fields(PoolConfig)}
-_THEIRS = set(signature(aiomysql.Connection.__init__).parameters)
+_THEIRS = set(signature(aiomysql.Connection.__init__).parameters) - {"self"}
+
+
+class Unreachable(PoolTimeout, OperationalError):
+    """No connection before the deadline, because none could be made; *args* are as PyMySQL's.
+
+    aiomysql's pool raises what connecting raised, at once; ours waits for the server first. Code that
+    catches that error catches this one too.
+    """
+
+    def __init__(self, message: str, *, errno: int) -> None:
+        super().__init__(message, errno=errno)
+        self.args = (errno, message)
 
 
 class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is untyped
@@ -45,6 +57,11 @@ class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is unt
             return await super().wait_for_one(timeout)
         except ConnectError as exc:
             raise as_raised_by_aiomysql(exc) from exc
+        except PoolTimeout as exc:
+            cause = exc.__cause__
+            if isinstance(cause, ConnectError) and cause.errno is not None:
+                raise Unreachable(str(exc), errno=cause.errno) from cause
+            raise
 
     @property
     def _free(self) -> deque[Connection]:
@@ -132,6 +149,15 @@ def connect_config(
 
 
 def as_raised_by_aiomysql(error: ConnectError) -> BaseException:
-    """PyMySQL's exception behind one of ours, for callers that catch that."""
+    """What aiomysql would have raised, for callers that catch that.
+
+    Three cases: PyMySQL's own exception is behind ours; something has a number but no such exception
+    behind it (a deadline, a socket's error); or the fault is none of the server's, as a TypeError for
+    an option of the wrong kind.
+    """
     cause = error.__cause__
-    return cause if isinstance(cause, MySQLError) else error
+    if isinstance(cause, MySQLError):
+        return cause
+    if error.errno is not None:
+        return OperationalError(error.errno, f"Can't connect to MySQL server ({error})")
+    return cause or error

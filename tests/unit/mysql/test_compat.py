@@ -10,7 +10,7 @@ from pymysql.err import OperationalError
 from quart_app.mysql.compat import AiomysqlPool, connect_config, create_pool
 from quart_app.mysql.config import TLSMode
 from quart_app.mysql.errors import PoolTimeout
-from tests.support.server import ScriptedServer, refuse
+from tests.support.server import ScriptedServer, refuse, say_nothing
 
 
 @pytest.fixture(name="server", autouse=True)
@@ -81,6 +81,33 @@ async def test_acquire_waits_for_half_a_minute_unless_told_otherwise() -> None:
     await close(pool)
 
 
+async def test_server_that_is_away_for_too_long_is_the_error_of_connecting_too() -> None:
+    pool = await create_pool(user="app", host="nobody", minsize=0, acquire_timeout=2)
+    with pytest.raises(OperationalError) as caught:
+        await pool.acquire()
+    assert caught.value.args[0] == 2003
+    assert isinstance(caught.value, PoolTimeout)
+    await close(pool)
+
+
+async def test_server_that_says_nothing_is_the_error_of_connecting(server: ScriptedServer) -> None:
+    server.react("GREETING", say_nothing)
+    with pytest.raises(OperationalError) as caught:
+        await create_pool(user="app", connect_timeout=2)
+    assert caught.value.args[0] == 2003
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({"user": 5}, TypeError), ({"charset": "no_such"}, AttributeError)],
+)
+async def test_option_of_the_wrong_kind_is_told_as_aiomysql_does(
+    options: dict[str, Any], expected: type[Exception]
+) -> None:
+    with pytest.raises(expected):
+        await create_pool(**{"user": "app"} | options)
+
+
 async def test_our_own_settings_can_be_given(server: ScriptedServer) -> None:
     pool = await create_pool(user="app", acquire_timeout=2, name="cities", echo=True)
     assert (pool.config.acquire_timeout, pool.name, pool.echo) == (2, "cities", True)
@@ -96,8 +123,8 @@ async def test_no_recycling_unless_asked_for(server: ScriptedServer) -> None:
 
 
 async def test_unknown_keywords_are_type_errors() -> None:
-    with pytest.raises(TypeError, match="colour, size"):
-        connect_config(size=1, colour=2)
+    with pytest.raises(TypeError, match="colour, self, size"):
+        connect_config(**{"size": 1, "colour": 2, "self": 3})
 
 
 @pytest.mark.parametrize(("given", "mode"), [(None, TLSMode.DISABLED), ("any", TLSMode.REQUIRED)])
