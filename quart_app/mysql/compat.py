@@ -1,12 +1,12 @@
 """For code written for aiomysql: its ``create_pool`` and ``Pool`` in front of ours.
 
-What aiomysql documents holds. What differs, on purpose: the connection used last is lent first; a
-caller waits ``acquire_timeout`` (30 s here), not for ever; the minimum is refilled in the background,
-not by the next caller; ``wait_closed`` ends after ``close_timeout``.
+What aiomysql documents holds, and so do its sizes at each moment and its order of lending. What differs,
+on purpose: a caller waits ``acquire_timeout`` (30 s here), not for ever, and for a server that is down,
+too; the minimum is refilled in the background; ``wait_closed`` ends after ``close_timeout``.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import fields
 from inspect import signature
 from typing import Any
@@ -19,13 +19,14 @@ from quart_app.mysql.config import ConnectConfig, Endpoint, PoolConfig, TLSMode
 from quart_app.mysql.driver import Connection
 from quart_app.mysql.errors import ConnectError, PoolTimeout
 from quart_app.mysql.pool import Pool
+from quart_app.mysql.slot import Slot, SlotState
 
 ACQUIRE_TIMEOUT = 30.0
 _OURS = {item.name for item in fields(PoolConfig)}
 _THEIRS = set(signature(aiomysql.Connection.__init__).parameters) - {"self"}
 
 
-class Unreachable(PoolTimeout, OperationalError):
+class UnreachableError(PoolTimeout, OperationalError):
     """No connection before the deadline, because none could be made; *args* are as PyMySQL's.
 
     aiomysql's pool raises what connecting raised, at once; ours waits for the server first. Code that
@@ -37,11 +38,23 @@ class Unreachable(PoolTimeout, OperationalError):
         self.args = (errno, message)
 
 
+class OldestFirst(OrderedDict[Slot, None]):
+    """Idle slots that are lent in the order of their return: the one that is idle longest goes first."""
+
+    def popitem(self, last: bool = False) -> tuple[Slot, None]:
+        return super().popitem(last=last)
+
+
 class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is untyped
-    """Our pool, by aiomysql's name: errors of connecting are PyMySQL's, release can be awaited."""
+    """Our pool, by aiomysql's name: errors of connecting are PyMySQL's, release can be awaited.
+
+    A connection is free here as soon as it is released, also while it is reset or pinged; of those
+    being made, the ones that somebody waits for count. So size = free + lent + waited for.
+    """
 
     def __init__(self, connect: ConnectConfig, config: PoolConfig, *, echo: bool) -> None:
         super().__init__(connect, config)
+        self._idle: OldestFirst = OldestFirst()
         self._echo = echo
         self._loop = asyncio.get_running_loop()
 
@@ -60,16 +73,40 @@ class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is unt
         except PoolTimeout as exc:
             cause = exc.__cause__
             if isinstance(cause, ConnectError) and cause.errno is not None:
-                raise Unreachable(str(exc), errno=cause.errno) from cause
+                raise UnreachableError(str(exc), errno=cause.errno) from cause
             raise
+
+    def keep_for_a_ping(self, slot: Slot) -> None:
+        super().keep_for_a_ping(slot)
+        self._idle.move_to_end(slot, last=False)  # it is its turn still
+
+    @property
+    def size(self) -> int:
+        unasked = max(0, len(self._filler.connecting) - self.waiting)
+        leaving = sum(
+            _is_looked_after(slot) and not self._is_back_soon(slot) for slot in self._slots
+        )
+        return super().size - unasked - leaving
+
+    @property
+    def freesize(self) -> int:
+        return len(self._free)
 
     @property
     def _free(self) -> deque[Connection]:
-        return deque(slot.held() for slot in self._idle)
+        back_soon = (slot for slot in self._slots if self._is_back_soon(slot))
+        return deque(slot.held() for slot in (*self._idle, *back_soon))
+
+    def _is_back_soon(self, slot: Slot) -> bool:
+        return _is_looked_after(slot) and slot.generation == self.generation and self.is_open
 
     @property
     def _used(self) -> set[Connection]:
         return set(self._lent)
+
+
+def _is_looked_after(slot: Slot) -> bool:
+    return slot.state in {SlotState.RESETTING, SlotState.RESERVED}
 
 
 def create_pool(

@@ -189,10 +189,14 @@ class Pool:
                 return self._lend(slot, connection, now, 0.0)
             reason = self._why_unfit(slot, now)
             if reason is None:
-                self._idle[slot] = None
+                self.keep_for_a_ping(slot)
                 return None
             self.retire(slot, reason)
         return None
+
+    def keep_for_a_ping(self, slot: Slot) -> None:
+        """Have an idle slot be the next one reserved: its server must be asked first."""
+        self._idle[slot] = None
 
     async def wait_for_one(self, timeout: float | None) -> Connection:
         """Lend a connection that must first be pinged, waited for, or made."""
@@ -333,7 +337,7 @@ class Pool:
         else:
             self._slots.remove(slot)
         emptied = self._emptied
-        if emptied is not None and not emptied.done() and not self._busy():
+        if emptied is not None and not emptied.done() and not self._filled_or_filling():
             emptied.set_result(None)
 
     def _make_idle(self, slot: Slot) -> None:
@@ -569,7 +573,7 @@ class Pool:
         self._leaving.clear()
 
     async def _wait_emptied(self) -> None:
-        if not self._busy():
+        if not self._filled_or_filling():
             return
         if self._emptied is None:
             self._emptied = self._loop.create_future()
@@ -596,8 +600,8 @@ class Pool:
         for task in list(self._tasks):
             task.cancel()
 
-    def _busy(self) -> bool:
-        return len(self._empty) < len(self._slots)
+    def _filled_or_filling(self) -> int:
+        return len(self._slots) - len(self._empty)
 
     # -- telling ------------------------------------------------------------------------------
 
@@ -612,7 +616,7 @@ class Pool:
     @property
     def size(self) -> int:
         """Connections there are, and those being opened, as aiomysql counts them."""
-        return len(self._slots) - len(self._empty)
+        return self._filled_or_filling()
 
     @property
     def freesize(self) -> int:
@@ -621,7 +625,7 @@ class Pool:
     @property
     def live(self) -> int:
         """Connections there are: idle, lent, or being looked after."""
-        return self.size - len(self._filler.connecting)
+        return self._filled_or_filling() - len(self._filler.connecting)
 
     @property
     def waiting(self) -> int:
@@ -651,7 +655,7 @@ class Pool:
             name=self.name,
             minsize=self._minsize,
             maxsize=self._maxsize,
-            total=self.size,
+            total=self._filled_or_filling(),
             active=len(self._lent),
             idle=len(self._idle),
             waiting=len(self._waiters),
@@ -680,7 +684,7 @@ class Pool:
 
     def _sizes(self) -> str:
         return (
-            f"total={self.size}, active={len(self._lent)}, idle={len(self._idle)},"
+            f"total={self._filled_or_filling()}, active={len(self._lent)}, idle={len(self._idle)},"
             f" waiting={len(self._waiters)}"
         )
 

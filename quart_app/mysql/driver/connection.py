@@ -453,6 +453,9 @@ class Connection(Wire):
 class _Result(MySQLResult):  # type: ignore[misc] # aiomysql is untyped
     """Keeps the status flags of EOF packets, which aiomysql drops."""
 
+    connection: Any
+    unbuffered_active: bool
+
     async def _read_rowdata_packet_unbuffered(self) -> Any:
         """Read the next row; whoever takes the rows sets the pace, so each has its own time.
 
@@ -460,7 +463,9 @@ class _Result(MySQLResult):  # type: ignore[misc] # aiomysql is untyped
         """
         if self.unbuffered_active:
             if self.connection.closed or self.connection.returned:  # no proof that nothing was done
-                raise InterfaceError("The connection was closed or released before all rows were read")
+                raise InterfaceError(
+                    "The connection was closed or released before all rows were read"
+                )
             self.connection._begin_time()
         return await super()._read_rowdata_packet_unbuffered()
 

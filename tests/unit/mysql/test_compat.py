@@ -9,8 +9,10 @@ from pymysql.err import OperationalError
 
 from quart_app.mysql.compat import AiomysqlPool, connect_config, create_pool
 from quart_app.mysql.config import TLSMode
+from quart_app.mysql.driver import Connection
 from quart_app.mysql.errors import PoolTimeout
-from tests.support.server import ScriptedServer, refuse, say_nothing
+from quart_app.mysql.slot import SlotState
+from tests.support.server import ScriptedServer, after, greet, refuse, say_nothing
 
 
 @pytest.fixture(name="server", autouse=True)
@@ -33,6 +35,72 @@ async def test_pool_is_made_with_its_minimum_and_is_aiomysqls(server: ScriptedSe
     connection = await pool.acquire()
     assert pool._used == {connection}
     await pool.release(connection)
+    await close(pool)
+
+
+async def released(pool: AiomysqlPool, statement: str) -> Connection:
+    """A connection that has just come back after *statement*."""
+    async with pool.acquire() as connection:
+        await connection.query(statement)
+    return connection
+
+
+async def test_connection_is_free_as_soon_as_it_is_released() -> None:
+    pool = await create_pool(user="app", minsize=2)
+    await released(pool, "SET @mine = 1")
+    assert pool.slot_states().count(SlotState.RESETTING) == 1
+    assert (pool.size, pool.freesize, len(pool._free)) == (2, 2, 2)
+    await close(pool)
+
+
+async def test_cleared_pool_has_nothing_even_if_something_was_being_reset() -> None:
+    pool = await create_pool(user="app", minsize=2)
+    await released(pool, "SET @mine = 1")
+    await pool.clear()
+    assert (pool.size, pool.freesize, len(pool._free)) == (0, 0, 0)
+    await asyncio.sleep(1)
+    assert (pool.size, pool.freesize) == (2, 2), "the minimum is there again, in the background"
+    await close(pool)
+
+
+async def test_what_is_made_counts_once_it_is_there_or_somebody_waits(
+    server: ScriptedServer,
+) -> None:
+    pool = await create_pool(user="app", minsize=1, maxsize=2)
+    connection = await pool.acquire()
+    connection.close()
+    server.react("GREETING", after(1, greet))
+    pool.release(connection)
+    assert (pool.size, pool.freesize) == (0, 0)
+    waiting = asyncio.ensure_future(pool.acquire())
+    await asyncio.sleep(0.5)
+    assert (pool.size, pool.freesize) == (1, 0)
+    pool.release(await waiting)
+    assert (pool.size, pool.freesize) == (1, 1)
+    await close(pool)
+
+
+async def test_connection_idle_longest_is_lent_first() -> None:
+    pool = await create_pool(user="app", minsize=3)
+    lent = [await pool.acquire() for _ in range(3)]
+    for connection in lent:
+        pool.release(connection)
+    assert list(pool._free) == lent
+    assert [await pool.acquire() for _ in range(3)] == lent
+    for connection in lent:
+        pool.release(connection)
+    await close(pool)
+
+
+async def test_connection_idle_longest_is_lent_first_after_a_ping_too() -> None:
+    pool = await create_pool(user="app", minsize=3, keepalive=0)
+    first, second, _ = pool._free
+    await asyncio.sleep(5)
+    async with pool.acquire() as connection:
+        assert connection is first
+    async with pool.acquire() as connection:
+        assert connection is second
+    assert pool.stats().pings == 2
     await close(pool)
 
 
@@ -124,7 +192,7 @@ async def test_no_recycling_unless_asked_for(server: ScriptedServer) -> None:
 
 async def test_unknown_keywords_are_type_errors() -> None:
     with pytest.raises(TypeError, match="colour, self, size"):
-        connect_config(**{"size": 1, "colour": 2, "self": 3})
+        connect_config(size=1, colour=2, self=3)
 
 
 @pytest.mark.parametrize(("given", "mode"), [(None, TLSMode.DISABLED), ("any", TLSMode.REQUIRED)])
