@@ -2,10 +2,12 @@
 
 What aiomysql documents holds, and so do its sizes at each moment and its order of lending. What differs,
 on purpose: a caller waits ``acquire_timeout`` (30 s here), not for ever, and for a server that is down,
-too; the minimum is refilled in the background; ``wait_closed`` ends after ``close_timeout``.
+too; the minimum is refilled in the background, and a caller waits for it for a moment only;
+``wait_closed`` ends after ``close_timeout``.
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from dataclasses import fields
 from inspect import signature
@@ -15,13 +17,17 @@ import aiomysql
 from aiomysql.utils import _PoolContextManager
 from pymysql.err import MySQLError, OperationalError
 
+from quart_app.mysql import deadline
 from quart_app.mysql.config import ConnectConfig, Endpoint, PoolConfig, TLSMode
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import ConnectError, PoolTimeout
+from quart_app.mysql.errors import ConnectError, PoolClosed, PoolTimeout
 from quart_app.mysql.pool import Pool
 from quart_app.mysql.slot import Slot, SlotState
 
 ACQUIRE_TIMEOUT = 30.0
+# A caller that finds fewer connections than the minimum lets the missing ones come, as with aiomysql;
+# but not for long, and not from a server that is known to be away: it needs none of them.
+REFILL_PATIENCE = 0.1
 _OURS = {item.name for item in fields(PoolConfig)}
 _THEIRS = set(signature(aiomysql.Connection.__init__).parameters) - {"self"}
 
@@ -65,7 +71,14 @@ class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is unt
         done.set_result(None)
         return done
 
+    def take_idle_or_none(self) -> Connection | None:
+        if self._filler.connecting and self._is_being_refilled():
+            return None
+        return super().take_idle_or_none()
+
     async def wait_for_one(self, timeout: float | None) -> Connection:
+        if self._is_being_refilled():
+            await self._refill(self.time() + min(REFILL_PATIENCE, timeout or REFILL_PATIENCE))
         try:
             return await super().wait_for_one(timeout)
         except ConnectError as exc:
@@ -75,6 +88,17 @@ class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is unt
             if isinstance(cause, ConnectError) and cause.errno is not None:
                 raise UnreachableError(str(exc), errno=cause.errno) from cause
             raise
+
+    def _is_being_refilled(self) -> bool:
+        filler = self._filler
+        short = self.live < self._minsize and bool(filler.connecting)
+        return short and bool(self._idle) and self.is_open and filler.failing_since is None
+
+    async def _refill(self, until: float) -> None:
+        """Wait for the minimum, or until *until*, or the ambient deadline. Raises nothing of them."""
+        with contextlib.suppress(ConnectError, PoolClosed, TimeoutError):
+            async with asyncio.timeout_at(deadline.nearer(until, deadline.current())):
+                await self._filler.wait()
 
     def keep_for_a_ping(self, slot: Slot) -> None:
         super().keep_for_a_ping(slot)

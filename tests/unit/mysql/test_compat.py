@@ -12,7 +12,7 @@ from quart_app.mysql.config import TLSMode
 from quart_app.mysql.driver import Connection
 from quart_app.mysql.errors import PoolTimeout
 from quart_app.mysql.slot import SlotState
-from tests.support.server import ScriptedServer, after, greet, refuse, say_nothing
+from tests.support.server import ScriptedServer, after, greet, hang_up, refuse, say_nothing
 
 
 @pytest.fixture(name="server", autouse=True)
@@ -77,6 +77,50 @@ async def test_what_is_made_counts_once_it_is_there_or_somebody_waits(
     assert (pool.size, pool.freesize) == (1, 0)
     pool.release(await waiting)
     assert (pool.size, pool.freesize) == (1, 1)
+    await close(pool)
+
+
+async def break_one(pool: AiomysqlPool) -> None:
+    connection = await pool.acquire()
+    connection.close()
+    pool.release(connection)
+
+
+async def test_minimum_is_there_again_when_the_next_acquire_returns(server: ScriptedServer) -> None:
+    pool = await create_pool(user="app", minsize=3)
+    server.react("GREETING", after(0.05, greet))
+    await break_one(pool)
+    assert (pool.size, pool.freesize) == (2, 2)
+    async with pool.acquire():
+        assert (pool.size, pool.freesize) == (3, 2)
+    await close(pool)
+
+
+@pytest.mark.parametrize(("timeout", "waited"), [(None, 0.1), (0.03, 0.03)])
+async def test_nobody_waits_for_long_for_a_minimum_that_does_not_come(
+    server: ScriptedServer, timeout: float | None, waited: float
+) -> None:
+    pool = await create_pool(user="app", minsize=3, connect_timeout=5)
+    server.react("GREETING", say_nothing)
+    await break_one(pool)
+    began = asyncio.get_running_loop().time()
+    async with pool.acquire(timeout=timeout):
+        assert asyncio.get_running_loop().time() - began == pytest.approx(waited)
+    await close(pool)
+
+
+async def test_nobody_waits_for_the_minimum_of_a_server_that_is_away(
+    server: ScriptedServer,
+) -> None:
+    pool = await create_pool(user="app", minsize=3)
+    server.react("GREETING", hang_up)
+    await break_one(pool)
+    await asyncio.sleep(0.01)
+    server.react("GREETING", say_nothing)
+    await asyncio.sleep(1)
+    began = asyncio.get_running_loop().time()
+    async with pool.acquire():
+        assert asyncio.get_running_loop().time() == began
     await close(pool)
 
 
