@@ -15,6 +15,7 @@ from typing import Any
 
 import aiomysql
 from aiomysql.utils import _PoolContextManager
+from pymysql.constants import CR
 from pymysql.err import MySQLError, OperationalError
 
 from quart_app.mysql import deadline
@@ -63,6 +64,10 @@ class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is unt
         self._idle: OldestFirst = OldestFirst()
         self._echo = echo
         self._loop = asyncio.get_running_loop()
+
+    def put_connected(self, slot: Slot, connection: Connection, generation: int) -> None:
+        connection.idle_end_errno = CR.CR_SERVER_GONE_ERROR
+        super().put_connected(slot, connection, generation)
 
     def release(self, connection: Connection) -> asyncio.Future[None]:
         """Take *connection* back; the future returned is done already."""

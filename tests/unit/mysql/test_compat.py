@@ -12,7 +12,15 @@ from quart_app.mysql.config import TLSMode
 from quart_app.mysql.driver import Connection
 from quart_app.mysql.errors import PoolTimeout
 from quart_app.mysql.slot import SlotState
-from tests.support.server import ScriptedServer, after, greet, hang_up, refuse, say_nothing
+from tests.support.server import (
+    ScriptedServer,
+    after,
+    greet,
+    hang_up,
+    last_words,
+    refuse,
+    say_nothing,
+)
 
 
 @pytest.fixture(name="server", autouse=True)
@@ -218,6 +226,17 @@ async def test_option_of_the_wrong_kind_is_told_as_aiomysql_does(
 ) -> None:
     with pytest.raises(expected):
         await create_pool(**{"user": "app"} | options)
+
+
+async def test_idle_end_has_a_number_that_code_for_aiomysql_knows(server: ScriptedServer) -> None:
+    pool = await create_pool(user="app", keepalive=0)
+    connection = await pool.acquire()
+    server.react("SELECT 1", last_words(4031))
+    with pytest.raises(OperationalError, match="4031") as caught:
+        await connection.query("SELECT 1")
+    assert caught.value.args[0] == 2006
+    pool.release(connection)
+    await close(pool)
 
 
 async def test_our_own_settings_can_be_given(server: ScriptedServer) -> None:
