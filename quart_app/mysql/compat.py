@@ -28,7 +28,7 @@ from quart_app.mysql.slot import Slot, SlotState
 ACQUIRE_TIMEOUT = 30.0
 # A caller that finds fewer connections than the minimum lets the missing ones come, as with aiomysql;
 # but not for long, and not from a server that is known to be away: it needs none of them.
-REFILL_PATIENCE = 0.1
+REFILL_PATIENCE = 0.25
 _OURS = {item.name for item in fields(PoolConfig)}
 _THEIRS = set(signature(aiomysql.Connection.__init__).parameters) - {"self"}
 
@@ -97,7 +97,7 @@ class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is unt
     def _is_being_refilled(self) -> bool:
         filler = self._filler
         short = self.live < self._minsize and bool(filler.connecting)
-        return short and bool(self._idle) and self.is_open and filler.failing_since is None
+        return short and self.freesize > 0 and self.is_open and filler.failing_since is None
 
     async def _refill(self, until: float) -> None:
         """Wait for the minimum, or until *until*, or the ambient deadline. Raises nothing of them."""

@@ -104,7 +104,19 @@ async def test_minimum_is_there_again_when_the_next_acquire_returns(server: Scri
     await close(pool)
 
 
-@pytest.mark.parametrize(("timeout", "waited"), [(None, 0.1), (0.03, 0.03)])
+async def test_minimum_is_waited_for_while_the_others_are_being_reset(
+    server: ScriptedServer,
+) -> None:
+    pool = await create_pool(user="app", minsize=2)
+    server.react("GREETING", after(0.05, greet))
+    await released(pool, "SET @mine = 1")
+    await break_one(pool)
+    async with pool.acquire():
+        assert (pool.size, pool.freesize) == (2, 1)
+    await close(pool)
+
+
+@pytest.mark.parametrize(("timeout", "waited"), [(None, 0.25), (0.03, 0.03)])
 async def test_nobody_waits_for_long_for_a_minimum_that_does_not_come(
     server: ScriptedServer, timeout: float | None, waited: float
 ) -> None:
