@@ -1,6 +1,7 @@
 """aiomysql's interface on a scripted server: what the real ones cannot be made to show quickly."""
 
 import asyncio
+import ssl
 from typing import Any
 
 import aiomysql
@@ -249,6 +250,12 @@ async def test_idle_end_has_a_number_that_code_for_aiomysql_knows(server: Script
     assert caught.value.args[0] == 2006
     pool.release(connection)
     await close(pool)
+
+
+async def test_tls_that_the_server_does_not_offer_is_pymysqls_error() -> None:
+    with pytest.raises(OperationalError) as caught:
+        await create_pool(user="app", ssl=ssl.create_default_context())
+    assert caught.value.args[0] == 2026
 
 
 async def test_our_own_settings_can_be_given(server: ScriptedServer) -> None:
