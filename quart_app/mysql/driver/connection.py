@@ -58,6 +58,7 @@ class Connection(Wire):
         self._next_transaction_set = False
         self._deferred: list[Deferred] = []
         self._born_as = (self._charset, self._encoding, self.autocommit_mode)
+        self._born_with = "", ""  # the server's character set and collation
 
     async def _set_up(self) -> None:
         """Ask once for all that the pool wants to know. A proxy that refuses tells nothing.
@@ -70,6 +71,7 @@ class Connection(Wire):
         )
         sql = (
             f"SELECT {identity}, @@wait_timeout, @@max_allowed_packet, @@global.read_only,"
+            " @@character_set_connection, @@collation_connection,"
             f" {clustered_sql(self.server_version)}"
         )
         try:
@@ -77,7 +79,7 @@ class Connection(Wire):
         except MySQLError as exc:
             if self._writer is None or not isinstance(exc.args[0], int):
                 raise
-            row = ("", ServerInfo().wait_timeout, ServerInfo().max_allowed_packet, 0, 1)
+            row = ("", ServerInfo().wait_timeout, ServerInfo().max_allowed_packet, 0, "", "", 1)
         self.server = ServerInfo(
             identity=self._as_text(row[0]),
             version=self.server_version,
@@ -86,8 +88,9 @@ class Connection(Wire):
             wait_timeout=float(row[1]),
             max_allowed_packet=int(row[2]),
             read_only=self._as_text(row[3]).upper() in ("1", "ON", "TRUE"),
-            is_alone=self._as_text(row[4]) == "0",
+            is_alone=self._as_text(row[6]) == "0",
         )
+        self._born_with = self._as_text(row[4]), self._as_text(row[5])
         self._dirty = self._next_transaction_set = False
 
     @staticmethod
@@ -423,7 +426,7 @@ class Connection(Wire):
         self._columns.clear()
         await self._execute_command(COM_RESET_CONNECTION, b"")
         await self._read_ok_packet()
-        await self._execute_command(COMMAND.COM_QUERY, f"SET NAMES {self.escape(self._charset)}")
+        await self._execute_command(COMMAND.COM_QUERY, self._names())
         await self._read_ok_packet()
         if self._db:
             await self.select_db(self._db)
@@ -435,6 +438,17 @@ class Connection(Wire):
         if self.autocommit_mode is not None:
             await self.autocommit(self.autocommit_mode)
         self._dirty = self._next_transaction_set = False
+
+    def _names(self) -> str:
+        """What brings back the character set and the collation of the beginning.
+
+        As the server told them: by their default, "utf8" is another one than in the handshake, and the
+        collation of utf8mb4, too, of MySQL 8 and later.
+        """
+        charset, collation = self._born_with
+        if not collation:  # nothing was told
+            return f"SET NAMES {self.escape(self._charset)}"
+        return f"SET NAMES {self.escape(charset)} COLLATE {self.escape(collation)}"
 
     async def kill(self, thread_id: int) -> None:
         """End another session, by SQL: the command aiomysql sends is gone in MySQL 8.4."""

@@ -292,6 +292,18 @@ async def test_connections_are_lent_in_the_order_of_their_return(create: Create)
         pool.release(connection)
 
 
+@pytest.mark.parametrize("charset", ["", "utf8", "utf8mb4", "latin1"])
+async def test_reset_keeps_character_set_and_collation(create: Create, charset: str) -> None:
+    pool = await create(maxsize=1, charset=charset)
+    look = "SELECT @@character_set_client, @@character_set_results, @@collation_connection"
+    async with pool.acquire() as connection:
+        number, before = connection.thread_id(), await select(connection, look)
+        await select(connection, "SET NAMES ascii")
+    async with pool.acquire() as connection:
+        assert await select(connection, look) == before
+        assert connection.thread_id() == number, "reset, not replaced"
+
+
 # -- the end ---------------------------------------------------------------------------------------
 
 

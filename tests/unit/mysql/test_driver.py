@@ -818,6 +818,15 @@ async def test_statement_that_touches_the_session_makes_it_dirty(
 
 
 @pytest.mark.row("K")
+async def test_reset_brings_back_the_collation_that_the_server_told(server: ScriptedServer) -> None:
+    server.facts["@@character_set_connection"] = "utf8mb4"
+    server.facts["@@collation_connection"] = "utf8mb4_general_ci"
+    connection = await driver_of().connect()
+    await connection.reset()
+    assert "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'" in server.statements
+    connection.abort()
+
+
 async def test_reset_brings_the_session_back_to_how_it_was_made(server: ScriptedServer) -> None:
     connection = await driver_of(
         database="cities", init_command="SET time_zone = '+00:00'", options={"sql_mode": "'ANSI'"}
