@@ -1,37 +1,73 @@
 """For code written for aiomysql: its ``create_pool`` and ``Pool`` in front of ours.
 
-What aiomysql documents holds. What differs, on purpose: the connection used last is lent first; a
-caller waits ``acquire_timeout`` (30 s here), not for ever; the minimum is refilled in the background,
-not by the next caller; ``wait_closed`` ends after ``close_timeout``.
+What aiomysql documents holds, and so do its sizes at each moment and its order of lending. What differs,
+on purpose: a caller waits ``acquire_timeout`` (30 s here), not for ever, and for a server that is down,
+too; the minimum is refilled in the background, and a caller waits for it for a moment only;
+``wait_closed`` ends after ``close_timeout``.
 """
 
 import asyncio
-from collections import deque
+import contextlib
+from collections import OrderedDict, deque
 from dataclasses import fields
 from inspect import signature
 from typing import Any
 
 import aiomysql
 from aiomysql.utils import _PoolContextManager
-from pymysql.err import MySQLError
+from pymysql.constants import CR
+from pymysql.err import MySQLError, OperationalError
 
+from quart_app.mysql import deadline
 from quart_app.mysql.config import ConnectConfig, Endpoint, PoolConfig, TLSMode
 from quart_app.mysql.driver import Connection
-from quart_app.mysql.errors import ConnectError
+from quart_app.mysql.errors import ConnectError, PoolClosed, PoolTimeout
 from quart_app.mysql.pool import Pool
+from quart_app.mysql.slot import Slot, SlotState
 
 ACQUIRE_TIMEOUT = 30.0
+# A caller that finds fewer connections than the minimum lets the missing ones come, as with aiomysql;
+# but not for long, and not from a server that is known to be away: it needs none of them.
+REFILL_PATIENCE = 0.25
 _OURS = {item.name for item in fields(PoolConfig)}
-_THEIRS = set(signature(aiomysql.Connection.__init__).parameters)
+_THEIRS = set(signature(aiomysql.Connection.__init__).parameters) - {"self"}
+
+
+class UnreachableError(PoolTimeout, OperationalError):
+    """No connection before the deadline, because none could be made; *args* are as PyMySQL's.
+
+    aiomysql's pool raises what connecting raised, at once; ours waits for the server first. Code that
+    catches that error catches this one too.
+    """
+
+    def __init__(self, message: str, *, errno: int) -> None:
+        super().__init__(message, errno=errno)
+        self.args = (errno, message)
+
+
+class OldestFirst(OrderedDict[Slot, None]):
+    """Idle slots that are lent in the order of their return: the one that is idle longest goes first."""
+
+    def popitem(self, last: bool = False) -> tuple[Slot, None]:
+        return super().popitem(last=last)
 
 
 class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is untyped
-    """Our pool, by aiomysql's name: errors of connecting are PyMySQL's, release can be awaited."""
+    """Our pool, by aiomysql's name: errors of connecting are PyMySQL's, release can be awaited.
+
+    A connection is free here as soon as it is released, also while it is reset or pinged; of those
+    being made, the ones that somebody waits for count. So size = free + lent + waited for.
+    """
 
     def __init__(self, connect: ConnectConfig, config: PoolConfig, *, echo: bool) -> None:
         super().__init__(connect, config)
+        self._idle: OldestFirst = OldestFirst()
         self._echo = echo
         self._loop = asyncio.get_running_loop()
+
+    def put_connected(self, slot: Slot, connection: Connection, generation: int) -> None:
+        connection.idle_end_errno = CR.CR_SERVER_GONE_ERROR
+        super().put_connected(slot, connection, generation)
 
     def release(self, connection: Connection) -> asyncio.Future[None]:
         """Take *connection* back; the future returned is done already."""
@@ -40,19 +76,66 @@ class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is unt
         done.set_result(None)
         return done
 
+    def take_idle_or_none(self) -> Connection | None:
+        if self._filler.connecting and self._is_being_refilled():
+            return None
+        return super().take_idle_or_none()
+
     async def wait_for_one(self, timeout: float | None) -> Connection:
+        if self._is_being_refilled():
+            await self._refill(self.time() + min(REFILL_PATIENCE, timeout or REFILL_PATIENCE))
         try:
             return await super().wait_for_one(timeout)
         except ConnectError as exc:
             raise as_raised_by_aiomysql(exc) from exc
+        except PoolTimeout as exc:
+            cause = exc.__cause__
+            if isinstance(cause, ConnectError) and cause.errno is not None:
+                raise UnreachableError(str(exc), errno=cause.errno) from cause
+            raise
+
+    def _is_being_refilled(self) -> bool:
+        filler = self._filler
+        short = self.live < self._minsize and bool(filler.connecting)
+        return short and self.freesize > 0 and self.is_open and filler.failing_since is None
+
+    async def _refill(self, until: float) -> None:
+        """Wait for the minimum, or until *until*, or the ambient deadline. Raises nothing of them."""
+        with contextlib.suppress(ConnectError, PoolClosed, TimeoutError):
+            async with asyncio.timeout_at(deadline.nearer(until, deadline.current())):
+                await self._filler.wait()
+
+    def keep_for_a_ping(self, slot: Slot) -> None:
+        super().keep_for_a_ping(slot)
+        self._idle.move_to_end(slot, last=False)  # it is its turn still
+
+    @property
+    def size(self) -> int:
+        unasked = max(0, len(self._filler.connecting) - self.waiting)
+        leaving = sum(
+            _is_looked_after(slot) and not self._is_back_soon(slot) for slot in self._slots
+        )
+        return super().size - unasked - leaving
+
+    @property
+    def freesize(self) -> int:
+        return len(self._free)
 
     @property
     def _free(self) -> deque[Connection]:
-        return deque(slot.held() for slot in self._idle)
+        back_soon = (slot for slot in self._slots if self._is_back_soon(slot))
+        return deque(slot.held() for slot in (*self._idle, *back_soon))
+
+    def _is_back_soon(self, slot: Slot) -> bool:
+        return _is_looked_after(slot) and slot.generation == self.generation and self.is_open
 
     @property
     def _used(self) -> set[Connection]:
         return set(self._lent)
+
+
+def _is_looked_after(slot: Slot) -> bool:
+    return slot.state in {SlotState.RESETTING, SlotState.RESERVED}
 
 
 def create_pool(
@@ -132,6 +215,15 @@ def connect_config(
 
 
 def as_raised_by_aiomysql(error: ConnectError) -> BaseException:
-    """PyMySQL's exception behind one of ours, for callers that catch that."""
+    """What aiomysql would have raised, for callers that catch that.
+
+    Three cases: PyMySQL's own exception is behind ours; something has a number but no such exception
+    behind it (a deadline, a socket's error); or the fault is none of the server's, as a TypeError for
+    an option of the wrong kind.
+    """
     cause = error.__cause__
-    return cause if isinstance(cause, MySQLError) else error
+    if isinstance(cause, MySQLError):
+        return cause
+    if error.errno is not None:
+        return OperationalError(error.errno, f"Can't connect to MySQL server ({error})")
+    return cause or error

@@ -87,7 +87,7 @@ class PoolConfig:
     # Checkout trusts a connection used within this time; an older one is pinged first.
     probe_after_idle: float = 1.0
     # Idle seconds after which a connection is replaced, as in aiomysql. None: derived from the
-    # server's wait_timeout (80% of it, 240 s at most). -1: never.
+    # server's wait_timeout (80% of it, 240 s at most). -1: never. Below 1: seen at checkout only.
     pool_recycle: float | None = None
     # Age after which a connection is replaced, less up to 20% of jitter. 0: never.
     max_lifetime: float = 1800.0

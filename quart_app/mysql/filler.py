@@ -79,7 +79,7 @@ class Filler:
     @property
     def live(self) -> int:
         """Connections there are: what is neither empty nor under way."""
-        return self._pool.size - len(self.connecting)
+        return self._pool.filled_or_filling() - len(self.connecting)
 
     def refusal(self) -> ConnectError | None:
         """The server's no, while it is pointless to wait: nothing live, and no new try soon."""

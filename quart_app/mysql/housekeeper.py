@@ -53,7 +53,12 @@ class Housekeeper:
     def _pause(self, now: float) -> float:
         """Sleep until something is due, within bounds."""
         longest = SILENCE if self._pool.driver.has_choice() else TICK_MAX
-        due = [min(s.ping_at, s.idle_since + s.recycle) for s in self._pool.idle_slots()]
+        due = [
+            min(slot.ping_at, slot.idle_since + slot.recycle)
+            if slot.recycled_by_clock
+            else slot.ping_at
+            for slot in self._pool.idle_slots()
+        ]
         return max(TICK_MIN, min([longest, *(when - now for when in due)]))
 
     def tick(self, now: float) -> None:

@@ -135,11 +135,10 @@ async def is_on_same_server(killer: Connection, victim: Connection) -> bool:
     number = victim.server.thread_id
     if killer.server.identity != victim.server.identity or number >= killer.server.thread_id:
         return False
-    uptime = (await killer.run("SHOW GLOBAL STATUS LIKE 'Uptime'")).rows
+    uptime = (await killer.run("SHOW GLOBAL STATUS LIKE 'Uptime'", text=True)).rows
     age = victim.loop.time() - victim.connected_time
     if not uptime or int(uptime[0][1]) + 1 < age:
         return False
-    rows = (
-        await killer.run("SELECT user FROM information_schema.processlist WHERE id = %s", number)
-    ).rows
+    sql = "SELECT user FROM information_schema.processlist WHERE id = %s"
+    rows = (await killer.run(sql, number, text=True)).rows
     return [row[0] for row in rows] == [victim.user]

@@ -79,10 +79,14 @@ class Lender(TendedStock):
                 return self._lend(slot, connection, now, 0.0)
             reason = lifetime.why_unfit(slot, self.generation, now)
             if reason is None:
-                self._idle[slot] = None
+                self.keep_for_a_ping(slot)
                 return None
             self.retire(slot, reason)
         return None
+
+    def keep_for_a_ping(self, slot: Slot) -> None:
+        """Have an idle slot be the next one reserved: its server must be asked first."""
+        self._idle[slot] = None
 
     async def wait_for_one(self, timeout: float | None) -> Connection:
         """Lend a connection that must first be pinged, waited for, or made."""

@@ -108,7 +108,13 @@ class Pool(Lender):
         self.drain()
 
     async def clear(self) -> None:
-        """Close all idle connections, as aiomysql's pool does."""
+        """Close all idle connections, as aiomysql's pool does.
+
+        Those being reset or pinged go when that has ended.
+        """
+        for slot in self._slots:
+            if slot.state in {SlotState.RESERVED, SlotState.RESETTING}:
+                slot.generation = -1  # of no generation: it goes when it comes back
         self._clear("cleared")
 
     async def check(self) -> int:
@@ -179,7 +185,7 @@ class Pool(Lender):
         self._leaving.clear()
 
     async def _wait_emptied(self) -> None:
-        if not self._busy():
+        if not self.filled_or_filling():
             return
         if self._emptied is None:
             self._emptied = self._loop.create_future()
@@ -219,7 +225,7 @@ class Pool(Lender):
             name=self.name,
             minsize=self._minsize,
             maxsize=self._maxsize,
-            total=self.size,
+            total=self.filled_or_filling(),
             active=len(self._lent),
             idle=len(self._idle),
             waiting=len(self._waiters),

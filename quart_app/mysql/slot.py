@@ -46,6 +46,11 @@ MOVES: dict[SlotState, frozenset[SlotState]] = {
 }
 
 
+# Who allows fewer idle seconds has them judged at checkout only: the pool's clock would connect anew
+# all day to keep the minimum.
+RECYCLE_BY_CLOCK = 1.0
+
+
 class Slot:
     """A place for one connection. Times are the loop's clock, in seconds."""
 
@@ -86,6 +91,11 @@ class Slot:
 
     def __repr__(self) -> str:
         return f"<Slot {self.number} {self.state.value}>"
+
+    @property
+    def recycled_by_clock(self) -> bool:
+        """Whether the idle time allowed is long enough to be ended without a borrower."""
+        return self.recycle >= RECYCLE_BY_CLOCK
 
     def move(self, state: SlotState) -> None:
         """Change state. A move that is not in the table is a fault of the pool, not a caller's."""

@@ -89,6 +89,10 @@ class Stock(ABC):
     @property
     def size(self) -> int:
         """Connections there are, and those being opened, as aiomysql counts them."""
+        return self.filled_or_filling()
+
+    def filled_or_filling(self) -> int:
+        """How many slots are not empty."""
         return len(self._slots) - len(self._empty)
 
     @property
@@ -119,12 +123,9 @@ class Stock(ABC):
         """The slots that have a connection."""
         return [slot for slot in self._slots if slot.connection is not None]
 
-    def _busy(self) -> bool:
-        return len(self._empty) < len(self._slots)
-
     def _sizes(self) -> str:
         return (
-            f"total={self.size}, active={len(self._lent)}, idle={len(self._idle)},"
+            f"total={self.filled_or_filling()}, active={len(self._lent)}, idle={len(self._idle)},"
             f" waiting={len(self._waiters)}"
         )
 
@@ -159,7 +160,10 @@ class Stock(ABC):
 
     def put_back(self, slot: Slot) -> None:
         """Make a RESERVED slot idle again: it was looked at, not used."""
-        reason = lifetime.why_unfit(slot, self.generation, self.time())
+        self._put_back(slot, self.time())
+
+    def _put_back(self, slot: Slot, now: float) -> None:
+        reason = lifetime.why_unfit(slot, self.generation, now)
         if reason is None and self.is_open:
             self._make_idle(slot)
         else:
@@ -176,7 +180,7 @@ class Stock(ABC):
         connection.returned = True
         connection.on_lost = partial(self._on_lost, slot, connection)
         slot.move(SlotState.IDLE)
-        self.put_back(slot)
+        self._put_back(slot, now)  # by the same clock: it has been idle for no time, not for a tick
 
     def put_empty(self, slot: Slot) -> None:
         """Free a slot whose connect failed, or whose connection is closed."""
@@ -186,7 +190,7 @@ class Stock(ABC):
         else:
             self._slots.remove(slot)
         emptied = self._emptied
-        if emptied is not None and not emptied.done() and not self._busy():
+        if emptied is not None and not emptied.done() and not self.filled_or_filling():
             emptied.set_result(None)
 
     def _make_idle(self, slot: Slot) -> None:

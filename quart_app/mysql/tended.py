@@ -49,6 +49,8 @@ class TendedStock(Stock):
     def retire_if_unfit(self, slot: Slot, now: float) -> bool:
         """Close an idle connection that is too old or dead."""
         reason = lifetime.why_unfit(slot, self.generation, now)
+        if reason == "pool_recycle" and not slot.recycled_by_clock:
+            reason = None
         if reason is not None:
             del self._idle[slot]
             self.retire(slot, reason)

@@ -12,7 +12,7 @@ from aiomysql.connection import MySQLResult
 from pymysql.connections import TEXT_TYPES
 from pymysql.constants import CR, FIELD_TYPE
 from pymysql.converters import through
-from pymysql.err import InternalError, OperationalError
+from pymysql.err import InterfaceError, InternalError, OperationalError
 from pymysql.protocol import (
     EOFPacketWrapper,
     FieldDescriptorPacket,
@@ -145,14 +145,29 @@ class AnswerReader(PacketWire):
 class _Result(MySQLResult):  # type: ignore[misc] # aiomysql is untyped
     """Keeps the status flags of EOF packets, which aiomysql drops."""
 
+    connection: Any
+    unbuffered_active: bool
+
     async def _read_rowdata_packet_unbuffered(self) -> Any:
-        """Read the next row; whoever takes the rows sets the pace, so each has its own time."""
+        """Read the next row; whoever takes the rows sets the pace, so each has its own time.
+
+        Raises InterfaceError if the connection was closed or released meanwhile.
+        """
         if self.unbuffered_active:
+            if self.connection.closed or self.connection.returned:  # no proof that nothing was done
+                raise InterfaceError(
+                    "The connection was closed or released before all rows were read"
+                )
             self.connection._begin_time()
         return await super()._read_rowdata_packet_unbuffered()
 
     async def _finish_unbuffered_query(self) -> None:
-        """Read what is left, as closing a cursor does; whenever that is, it has its own time."""
+        """Read what is left, as closing a cursor does; whenever that is, it has its own time.
+
+        Of a closed connection nothing is left: a cursor that outlives it can be closed all the same.
+        """
+        if self.unbuffered_active and self.connection.closed:
+            self.unbuffered_active, self.connection = False, None
         if self.unbuffered_active:
             self.connection._begin_time()
         await super()._finish_unbuffered_query()

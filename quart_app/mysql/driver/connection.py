@@ -32,6 +32,7 @@ class Connection(StatementRunner):
         self.switched = False  # the first to an endpoint not used before: the others should go
         self.autocommit_mode: bool | None
         self._born_as = (self._charset, self._encoding, self.autocommit_mode)
+        self._born_with = "", ""  # the server's character set and collation
 
     async def _set_up(self) -> None:
         """Ask once for all that the pool wants to know."""
@@ -44,26 +45,31 @@ class Connection(StatementRunner):
             wait_timeout=float(row[1]),
             max_allowed_packet=int(row[2]),
             read_only=self._as_text(row[3]).upper() in ("1", "ON", "TRUE"),
-            is_alone=self._as_text(row[4]) == "0",
+            is_alone=self._as_text(row[6]) == "0",
         )
+        self._born_with = self._as_text(row[4]), self._as_text(row[5])
         self._dirty = self._next_transaction_set = False
 
     async def _facts(self) -> tuple[Any, ...]:
-        """Who the server is, its limits, and its role. A proxy that refuses tells nothing."""
+        """Who the server is, its limits, and its role. A proxy that refuses tells nothing.
+
+        As text: what the program's own converters (*conv*) would make of it is not ours to read.
+        """
         is_mariadb = "MariaDB" in self.server_version
         identity = (
             "CONCAT_WS(':', @@hostname, @@port, @@server_id)" if is_mariadb else "@@server_uuid"
         )
         sql = (
             f"SELECT {identity}, @@wait_timeout, @@max_allowed_packet, @@global.read_only,"
+            " @@character_set_connection, @@collation_connection,"
             f" {clustered_sql(self.server_version)}"
         )
         try:
-            (row,) = (await self._run(sql.encode())).rows
+            (row,) = (await self._run(sql.encode(), text=True)).rows
         except MySQLError as exc:
             if self._writer is None or not isinstance(exc.args[0], int):
                 raise
-            row = ("", ServerInfo().wait_timeout, ServerInfo().max_allowed_packet, 0, 1)
+            row = ("", ServerInfo().wait_timeout, ServerInfo().max_allowed_packet, 0, "", "", 1)
         return row
 
     @staticmethod
@@ -110,7 +116,7 @@ class Connection(StatementRunner):
         self._columns.clear()
         await self._execute_command(COM_RESET_CONNECTION, b"")
         await self._read_ok_packet()
-        await self._execute_command(COMMAND.COM_QUERY, f"SET NAMES {self.escape(self._charset)}")
+        await self._execute_command(COMMAND.COM_QUERY, self._names())
         await self._read_ok_packet()
         if self._db:
             await self.select_db(self._db)
@@ -122,6 +128,17 @@ class Connection(StatementRunner):
         if self.autocommit_mode is not None:
             await self.autocommit(self.autocommit_mode)
         self._dirty = self._next_transaction_set = False
+
+    def _names(self) -> str:
+        """What brings back the character set and the collation of the beginning.
+
+        As the server told them: by their default, "utf8" is another one than in the handshake, and the
+        collation of utf8mb4, too, of MySQL 8 and later.
+        """
+        charset, collation = self._born_with
+        if not collation:  # nothing was told
+            return f"SET NAMES {self.escape(self._charset)}"
+        return f"SET NAMES {self.escape(charset)} COLLATE {self.escape(collation)}"
 
     async def kill(self, thread_id: int) -> None:
         """End another session, by SQL: the command aiomysql sends is gone in MySQL 8.4."""

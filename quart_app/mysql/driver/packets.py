@@ -31,6 +31,9 @@ class PacketWire(Wire):
             rows read one by one, each.
     """
 
+    # What to call MySQL's 4031: by that number, or by one that code written before MySQL 8 knows.
+    idle_end_errno: int | None = None
+
     def __init__(self, *args: Any, statement_timeout: float | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._charset: str
@@ -162,6 +165,9 @@ class PacketWire(Wire):
             if exc.args[0] != INTERACTION_TIMEOUT:
                 return exc
             journal.refused(self, INTERACTION_TIMEOUT)
+            if self.idle_end_errno is not None:
+                text = f"MySQL server has gone away ({exc.args[0]}: {exc.args[1]})"
+                exc = OperationalError(self.idle_end_errno, text)
             return unsent(exc)
         raise AssertionError("unreachable")
 

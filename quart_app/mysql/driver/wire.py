@@ -28,6 +28,8 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         *connect_timeout*: seconds for resolving, TCP, TLS, authentication and set-up together.
     """
 
+    _writer: Any = None  # aiomysql's __del__ asks one whose options were refused, too
+
     def __init__(
         self,
         *args: Any,

@@ -255,6 +255,55 @@ async def test_cancelled_statement_does_not_answer_the_next(create: Create) -> N
         assert await select(connection, "SELECT 2") == ((2,),)
 
 
+async def test_pool_recycle_of_zero_lends_a_fresh_connection_each_time(create: Create) -> None:
+    pool = await create(maxsize=1, pool_recycle=0)
+    numbers = set()
+    for _ in range(3):
+        async with pool.acquire() as connection:
+            numbers.add(connection.thread_id())
+        await asyncio.sleep(0.01)  # idle for longer than no time, by uvloop's clock of milliseconds
+    assert len(numbers) == 3
+
+
+async def test_sizes_are_right_at_each_moment(create: Create) -> None:
+    pool = await create(minsize=2, maxsize=3)
+    connection = await pool.acquire()
+    assert (pool.size, pool.freesize) == (2, 1)
+    await select(connection, "SET @mine = 5")
+    pool.release(connection)
+    assert (pool.size, pool.freesize) == (2, 2), "also while its session is being reset"
+    connection = await pool.acquire()
+    await connection.ensure_closed()
+    pool.release(connection)
+    assert (pool.size, pool.freesize) == (1, 1)
+    async with pool.acquire():
+        assert (pool.size, pool.freesize) == (2, 1), "the minimum is there again"
+    await pool.clear()
+    assert (pool.size, pool.freesize) == (0, 0)
+
+
+async def test_connections_are_lent_in_the_order_of_their_return(create: Create) -> None:
+    pool = await create(minsize=3, maxsize=3)
+    lent = [await pool.acquire() for _ in range(3)]
+    for connection in lent:
+        pool.release(connection)
+    assert [await pool.acquire() for _ in range(3)] == lent
+    for connection in lent:
+        pool.release(connection)
+
+
+@pytest.mark.parametrize("charset", ["", "utf8", "utf8mb4", "latin1"])
+async def test_reset_keeps_character_set_and_collation(create: Create, charset: str) -> None:
+    pool = await create(maxsize=1, charset=charset)
+    look = "SELECT @@character_set_client, @@character_set_results, @@collation_connection"
+    async with pool.acquire() as connection:
+        number, before = connection.thread_id(), await select(connection, look)
+        await select(connection, "SET NAMES ascii")
+    async with pool.acquire() as connection:
+        assert await select(connection, look) == before
+        assert connection.thread_id() == number, "reset, not replaced"
+
+
 # -- the end ---------------------------------------------------------------------------------------
 
 
@@ -317,6 +366,27 @@ async def test_connect_can_be_awaited_and_used_as_a_block(options: dict[str, Any
     async with connect(**options) as connection:
         assert await select(connection, "SELECT 2") == ((2,),)
     assert connection.closed
+
+
+async def test_converters_of_the_programs_own(create: Create) -> None:
+    converters = dict.fromkeys(range(256), lambda value: f"<{value}>")
+    pool = await create(conv=converters)
+    async with pool.acquire() as connection:
+        assert await select(connection, "SELECT 1, 'x'") == (("<1>", "<x>"),)
+
+
+@pytest.mark.parametrize("end", ["KILL", "idle"])
+async def test_lost_connection_has_a_number_that_is_looked_for(create: Create, end: str) -> None:
+    pool = await create(maxsize=2, init_command="SET SESSION wait_timeout = 1")
+    async with pool.acquire() as connection:
+        if end == "KILL":
+            async with pool.acquire() as other:
+                await other.kill(connection.thread_id())
+        else:
+            await asyncio.sleep(1.5)
+        with pytest.raises(pymysql.err.OperationalError) as caught:
+            await select(connection, "SELECT 1")
+        assert caught.value.args[0] in {2006, 2013}
 
 
 async def test_transactions_cursors_and_parameters(create: Create) -> None:

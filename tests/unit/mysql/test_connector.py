@@ -82,6 +82,13 @@ async def test_kill_is_sql_on_a_connection_of_its_own_that_takes_leave() -> None
     assert "COM_PROCESS_KILL" not in server.commands
 
 
+@pytest.mark.parametrize("options", [{"use_unicode": False}, {"conv": {253: str.upper}}])
+async def test_what_a_program_makes_of_values_spares_no_session(options: dict[str, Any]) -> None:
+    server, driver = listening(), driver_of(options=options)
+    assert await driver.kill(await abandoned(driver))
+    assert killed(server) == ["KILL 100"]
+
+
 async def test_one_connection_kills_all_that_are_pending() -> None:
     server, driver = listening(), driver_of()
     victims = [await abandoned(driver) for _ in range(5)]

@@ -1,6 +1,7 @@
 """How long a connection may live and be idle: by its numbers, and in a pool."""
 
 import asyncio
+import itertools
 import math
 import random
 
@@ -105,3 +106,26 @@ async def test_old_connection_that_is_never_idle_is_replaced_on_release() -> Non
         await hold(pool, 20)
         assert driver.opened[0].closed
         assert pool.stats().evictions == {"max_lifetime": 1}
+
+
+@pytest.mark.parametrize("allowed", [0, 0.5])
+async def test_idle_time_of_less_than_a_second_is_judged_at_checkout_only(allowed: float) -> None:
+    driver = FakeDriver()
+    async with open_pool(driver, minsize=1, pool_recycle=allowed, keepalive=0) as pool:
+        await pool.wait()
+        await asyncio.sleep(60)
+        assert len(driver.opened) == 1, "the minimum is not made anew all day"
+        await hold(pool)
+        assert driver.opened[0].closed
+        assert len(driver.opened) == 2
+
+
+async def test_no_idle_time_at_all_ends_no_connection_before_its_first_borrower(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = FakeDriver()
+    async with open_pool(driver, pool_recycle=0, keepalive=0) as pool:
+        ticks = itertools.count()
+        monkeypatch.setattr(pool, "time", lambda: pool._loop.time() + next(ticks) / 1e6)
+        await hold(pool)
+        assert len(driver.opened) == 1

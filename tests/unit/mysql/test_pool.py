@@ -6,6 +6,7 @@ import pytest
 
 from quart_app.mysql.config import ConnectConfig, PoolConfig
 from quart_app.mysql.connector import MySQLDriver
+from quart_app.mysql.driver import Condition
 from quart_app.mysql.errors import (
     PoolClosed,
 )
@@ -228,3 +229,14 @@ async def test_state_is_readable() -> None:
         assert_consistent(pool)
         pool.release(connection)
     assert repr(pool) == "<Pool 'cities' closed total=0, active=0, idle=0, waiting=0>"
+
+
+async def test_clear_ends_what_is_being_reset_once_it_is() -> None:
+    driver = FakeDriver()
+    async with open_pool(driver, minsize=1, maxsize=2) as pool:
+        async with pool.acquire() as connection:
+            driver.opened[0].needs = Condition.DIRTY
+        await pool.clear()
+        await asyncio.sleep(0.1)
+        assert connection.closed
+        assert pool.freesize == 1, "the minimum is there again"

@@ -7,7 +7,7 @@ from decimal import Decimal
 import aiomysql
 import pytest
 from aiomysql import SSCursor
-from pymysql.err import OperationalError
+from pymysql.err import InterfaceError, OperationalError
 
 from quart_app.mysql import deadline
 from quart_app.mysql.connector import MySQLDriver
@@ -274,3 +274,30 @@ async def test_error_amid_streamed_rows_ends_the_stream(
     with pytest.raises(OperationalError):
         await cursor.fetchone()
     assert (await connection.run("SELECT 7")).rows == [(7,)]
+
+
+async def test_converters_of_the_programs_own_do_not_get_at_what_the_pool_asks() -> None:
+    server = ScriptedServer()
+    server.serve_in_memory(("db", 3306))
+    server.facts["@@wait_timeout"] = 77
+    converters = dict.fromkeys(range(256), lambda value: f"<{value}>")
+    connection = await driver_of(options={"conv": converters}).connect()
+    assert connection.server.wait_timeout == 77
+    server.react("SELECT s", answer_rows(("s",), [("x",)]))
+    assert (await connection.run("SELECT s")).rows == [("<x>",)]
+    connection.abort()
+
+
+@pytest.mark.parametrize("released", [True, False])
+async def test_cursor_that_outlives_its_connection_reads_no_more_and_can_be_closed(
+    server: ScriptedServer, connection: Connection, released: bool
+) -> None:
+    server.react("SELECT many", answer_rows(("a",), [(n,) for n in range(100)]))
+    cursor = await connection.cursor(SSCursor)
+    await cursor.execute("SELECT many")
+    connection.returned = released
+    connection.quit()
+    with pytest.raises(InterfaceError, match="before all rows were read"):
+        await cursor.fetchone()
+    await cursor.close()
+    assert cursor.closed

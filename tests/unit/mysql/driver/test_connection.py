@@ -98,6 +98,16 @@ async def test_statement_that_touches_the_session_makes_it_dirty(
     assert connection.condition() is Condition.DIRTY
 
 
+@pytest.mark.row("K")
+async def test_reset_brings_back_the_collation_that_the_server_told(server: ScriptedServer) -> None:
+    server.facts["@@character_set_connection"] = "utf8mb4"
+    server.facts["@@collation_connection"] = "utf8mb4_general_ci"
+    connection = await driver_of().connect()
+    await connection.reset()
+    assert "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'" in server.statements
+    connection.abort()
+
+
 @pytest.mark.row("L")
 async def test_result_left_unread_makes_the_connection_unusable(
     server: ScriptedServer, connection: Connection
