@@ -237,6 +237,16 @@ async def test_refused_account_fails_every_waiter_at_once() -> None:
         assert now() - began == 0.5, "the server is not asked again at once"
 
 
+async def test_server_that_refused_many_at_once_is_asked_again_within_a_second() -> None:
+    driver = FakeDriver()
+    driver.connects.extend([fail(AccessDenied("no", errno=1045), delay=0.5)] * 10)
+    async with open_pool(driver, maxsize=10) as pool:
+        await asyncio.gather(*(borrow(pool) for _ in range(10)), return_exceptions=True)
+        await asyncio.sleep(1.0)
+        pool.release(await pool.acquire())
+        assert len(driver.attempted_at) == 11
+
+
 @pytest.mark.row("B")
 async def test_connection_is_lent_again_after_failures_end() -> None:
     driver = FakeDriver()
