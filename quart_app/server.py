@@ -84,7 +84,6 @@ def run(app: Quart, config: Config, *, drain_delay: float = 0.0, parent: int | N
     """Serve *app* until a signal says to stop, or the process *parent* is gone."""
     protocols.mend()
     heeded = signals()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, heeded)
     try:
         uvloop.run(_serve(app, config, drain_delay=drain_delay, parent=parent))
     finally:
@@ -122,6 +121,8 @@ async def _serve(app: Quart, config: Config, *, drain_delay: float, parent: int 
     loop = asyncio.get_running_loop()
     for number in signals():
         loop.add_signal_handler(number, stop, number)
+    # Blocked by a parent with several workers: what came while this one was starting is heard now.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     watch = asyncio.create_task(_stop_without(parent, stopping), name="quart_app-parent")
     try:
         await hypercorn_serve(late, config, shutdown_trigger=until_stopped, mode="asgi")

@@ -15,6 +15,7 @@ import pymysql
 import pytest
 from h2.errors import ErrorCodes
 
+from quart_app.local_server.folder import free_port
 from quart_app.testing.servers import Server
 from tests.e2e.http2 import Http2Client
 from tests.e2e.program import PATIENCE, Program, run
@@ -37,6 +38,12 @@ class Late:
     def __del__(self, kill=os.kill, me=os.getpid()):
         kill(me, {number})
 late = Late()
+"""
+
+STOPPED_WHILE_STARTING = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.kill(os.getpid(), signal.SIGTERM)
 """
 
 # Requests are held until their deadline: on a busy machine a restart may take longer than 10 s.
@@ -160,6 +167,17 @@ async def test_signal_in_the_last_moment_changes_no_exit_status(
     with Program(tmp_path, settings=settings) as program:
         program.terminate()
         assert await asyncio.to_thread(program.wait) == 0, program.log
+
+
+def test_worker_that_is_stopped_while_it_starts_takes_leave(
+    seeded_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STOPPED_WHILE_STARTING)
+    bind = f"127.0.0.1:{free_port()}"
+    settings = {"DATABASE_URL": seeded_url, "PYTHONPATH": str(tmp_path), "QUART_APP_BIND": bind}
+    done = run("serve", **settings)
+    assert done.returncode == 0, done.stdout
+    assert "stopping: not ready any more" in done.stdout
 
 
 async def test_sigterm_drops_no_stream_in_flight(
