@@ -20,6 +20,7 @@ from pymysql.protocol import MysqlPacket
 from quart_app.mysql import deadline, journal
 from quart_app.mysql.classify import ROLLED_BACK
 from quart_app.mysql.driver.naming import timed_out, unsent
+from quart_app.mysql.driver.plain import Plain
 from quart_app.mysql.driver.values import ServerInfo
 from quart_app.mysql.sockets import set_keepalive
 
@@ -115,7 +116,10 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         # Cancelled while it changes to TLS, asyncio keeps a transport that nobody else has, until
         # the peer says goodbye or for half a minute. So the change is not cancelled: it fails at
         # once when its socket is shut, and closes what it made.
-        with self._writer.transport.get_extra_info("socket").dup() as spare:
+        writer = self._writer
+        transport = writer._transport
+        with transport.get_extra_info("socket").dup() as spare:
+            writer._transport = plain = Plain(transport)
             changing = asyncio.ensure_future(super()._request_authentication())
             try:
                 await asyncio.shield(changing)
@@ -127,6 +131,8 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
                         await asyncio.gather(changing, return_exceptions=True)
                 raise
             finally:
+                writer._transport = transport
+                plain.disown()
                 self._left = self._writer
 
     def _set_keep_alive(self) -> None:
