@@ -1,7 +1,8 @@
 """Hypercorn in this process, stopped so that nothing in flight is lost.
 
 SIGTERM: ready says 503; after ``drain_delay`` the port closes; requests in flight get
-``graceful_timeout``; then the app closes its pool. SIGINT, or a second signal, skips the delay.
+``graceful_timeout``; then the app closes its pool. SIGINT, or a second signal, skips the delay. The
+end of the terminal (SIGHUP) is as SIGTERM, unless nohup had it ignored.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from quart_app.latecomers import Latecomers
 from quart_app.settings import Settings
 
 CONFIG_FILE = Path("hypercorn.toml")
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PARENT_CHECK_INTERVAL = 1.0
 READ_PATIENCE_MS = 30_000
 log = logging.getLogger("quart_app.server")
@@ -83,8 +84,18 @@ def run(app: Quart, config: Config, *, drain_delay: float = 0.0, parent: int | N
     """Serve *app* until a signal says to stop, or the process *parent* is gone."""
     protocols.mend()
     collector.relax()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    uvloop.run(_serve(app, config, drain_delay=drain_delay, parent=parent))
+    heeded = signals()
+    try:
+        uvloop.run(_serve(app, config, drain_delay=drain_delay, parent=parent))
+    finally:
+        # One more asks for what is done already; by default it would still change our exit status.
+        for number in heeded:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def signals() -> list[signal.Signals]:
+    """Tell which signals mean that it is time to stop: those that are not ignored, as by nohup."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 async def _serve(app: Quart, config: Config, *, drain_delay: float, parent: int | None) -> None:
@@ -109,8 +120,10 @@ async def _serve(app: Quart, config: Config, *, drain_delay: float, parent: int 
     numbers = [int(each.removeprefix("fd://")) for each in config.bind if each.startswith("fd://")]
     late = Latecomers(app, config, numbers)
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
+    for number in signals():
         loop.add_signal_handler(number, stop, number)
+    # Blocked by a parent with several workers: what came while this one was starting is heard now.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     watch = asyncio.create_task(_stop_without(parent, stopping), name="quart_app-parent")
     try:
         await hypercorn_serve(late, config, shutdown_trigger=until_stopped, mode="asgi")

@@ -246,7 +246,7 @@ def answer_to(error: Exception, *, method: str) -> Response:
     kind = kind_of(error, method=method)
     if kind is INTERNAL:
         log.error("unhandled %s", type(error).__name__, exc_info=error)
-    elif kind is OUTCOME_UNKNOWN or kind is TIMEOUT:
+    elif kind is OUTCOME_UNKNOWN or kind is TIMEOUT or isinstance(error, errors.StorageFailed):
         log.warning("%s: %s: %s", kind.slug, type(error).__name__, error)
     else:
         # The engine has said once, and loudly, that the database is away; the access log counts.

@@ -39,6 +39,7 @@ from quart_app.mysql.errors import (
     PoolError,
     QueryError,
     QueryTimeout,
+    StorageFailed,
 )
 from quart_app.mysql.journal import Journal
 from quart_app.mysql.retry import Attempts, name
@@ -267,7 +268,7 @@ def _problem(error: DatabaseError, *, changed: bool) -> ProblemError:
         kind = OUTCOME_UNKNOWN
     else:
         kind = TIMEOUT if isinstance(error, QueryTimeout) else UNAVAILABLE
-    if kind is not UNAVAILABLE:
+    if kind is not UNAVAILABLE or isinstance(error, StorageFailed):
         log.warning("%s: %s", kind.slug, name(error))
     retry_after = max(1, round(error.retry_after or 1))
     return ProblemError(kind, kind.meaning, headers={"Retry-After": str(retry_after)})

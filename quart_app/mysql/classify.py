@@ -23,6 +23,7 @@ from quart_app.mysql.errors import (
     QueryError,
     QueryTimeout,
     ReadOnlyServer,
+    StorageFailed,
     TLSRequired,
     TooManyConnections,
     TransientError,
@@ -86,7 +87,7 @@ class Fault(Enum):
     FULL = auto()  # the server is out of connections, threads or memory; nothing executed
     REFUSED = auto()  # the server knows us and says no
     WRONG_SERVER = auto()  # refused before execution: demoted writer, node out of its cluster
-    CONFLICT = auto()  # the server rolled the whole transaction back
+    CONFLICT = auto()  # the server rolled the whole transaction back, or says that it must be
     LOCK_WAIT = auto()  # the server rolled the statement back and kept the transaction
     COMMIT_FAILED = auto()  # an error in the act of committing
     SERVER_TIMEOUT = auto()  # killed or timed out by the server, connection good
@@ -109,7 +110,7 @@ _FAULTS: dict[int, Fault] = {
     **_each(Fault.REFUSED, (1044, 1045, 1049, 1129, 1130, 1251, 1275, 1698, 1820, 1862)),
     **_each(Fault.REFUSED, (2026, 2049, 2059, 2061, 3118, 3159, 3955)),
     **_each(Fault.WRONG_SERVER, (1047, 1792, 1836)),
-    **_each(Fault.CONFLICT, (1020, 1206, 1213, 1614, 1637, 1689, 3100, 3101, 3781, 3782)),
+    **_each(Fault.CONFLICT, (1020, 1206, 1213, 1412, 1614, 1637, 1689, 3100, 3101, 3781, 3782)),
     **_each(Fault.LOCK_WAIT, (1205,)),
     **_each(Fault.COMMIT_FAILED, (1180,)),
     **_each(Fault.SERVER_TIMEOUT, (1028, 1317, 1969, 3024)),
@@ -135,6 +136,9 @@ _CLASSES: dict[int, type[DatabaseError]] = {
     **dict.fromkeys((1557, 1586, 1761, 1762, 1859), IntegrityError),
     **dict.fromkeys((3819, 4025), IntegrityError),  # CHECK: MySQL's, MariaDB's
     **dict.fromkeys(ROLLED_BACK, Deadlock),
+    # A file cannot be written, disk full, its storage engine failed, table full. Tried again at once
+    # they would fail again.
+    **dict.fromkeys((3, 1021, 1026, 1030, 1114), StorageFailed),
     **dict.fromkeys(_FULL_HOUSE, TooManyConnections),
 }
 _CLASS_OF_FAULT: dict[Fault, type[DatabaseError]] = {

@@ -15,7 +15,8 @@ DatabaseError
 ├── TransientError          rolled back by the server; run the transaction again
 │   ├── Deadlock
 │   ├── LockWaitTimeout
-│   └── ReadOnlyServer      refused before execution: the writer was demoted
+│   ├── ReadOnlyServer      refused before execution: the writer was demoted
+│   └── StorageFailed       the server's disk or a table is full; somebody must look
 ├── IntegrityError
 ├── QueryError              the statement is wrong, and will be wrong again
 └── QueryTimeout            the statement's deadline passed; it was killed on the server
@@ -134,6 +135,15 @@ class ReadOnlyServer(TransientError):
     """The statement was refused before execution because this server does not take writes."""
 
     retry_after = 1.0
+
+
+class StorageFailed(TransientError):
+    """The server's disk or a table is full, or its storage failed: not tried again by itself.
+
+    InnoDB undoes the statement; what else the transaction did is undone by its ROLLBACK.
+    """
+
+    retry_after = 30.0
 
 
 class IntegrityError(DatabaseError):

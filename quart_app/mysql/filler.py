@@ -110,7 +110,7 @@ class Filler:
         try:
             connection = await pool.driver.connect()
         except Exception as exc:  # noqa: BLE001 # whatever it is, the slot must come back
-            self._failed(slot, exc, pool.time() - started)
+            self._failed(slot, exc, started)
         else:
             self._succeeded(slot, connection, pool.time() - started, generation)
 
@@ -130,16 +130,17 @@ class Filler:
             self._settle(None)
         self.grow()
 
-    def _failed(self, slot: Slot, exc: Exception, took: float) -> None:
+    def _failed(self, slot: Slot, exc: Exception, began: float) -> None:
         pool = self._pool
+        now = pool.time()
         del self.connecting[slot]
         pool.put_empty(slot)
         error = exc if isinstance(exc, ConnectError) else _as_connect_error(exc)
         refused = isinstance(error, REFUSALS)
         self.connect_failures += 1
-        pool.observer.connect_failed(error=error, took=took)
+        pool.observer.connect_failed(error=error, took=now - began)
         self._note_failure(error)
-        self.gate.failed(pool.time(), refused=refused)
+        self.gate.failed(now, began=began, refused=refused)
         if self._filled is not None:
             self._settle(error)
         if refused and not self.live:

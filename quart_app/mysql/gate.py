@@ -50,8 +50,13 @@ class ConnectGate:
         self.failures, self.refused, self._pause = 0, False, 0.0
         self.limit = math.inf if self.limit >= WIDE_OPEN else self.limit * 2
 
-    def failed(self, now: float, *, refused: bool) -> None:
-        """Narrow to one at a time, after a pause that grows. *refused*: the server said no."""
+    def failed(self, now: float, *, began: float, refused: bool) -> None:
+        """Narrow to one at a time, after a pause that grows. *refused*: the server said no.
+
+        What *began* before the last failure was known was no further try: it adds nothing.
+        """
+        if self.failures and refused == self.refused and began < self._failed_at:
+            return
         first, most = (
             (REFUSED_PAUSE_FIRST, REFUSED_PAUSE_MAX)
             if refused

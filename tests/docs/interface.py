@@ -164,7 +164,7 @@ def _all(cls: type[errors.DatabaseError]) -> Iterator[type[errors.DatabaseError]
 
 def _numbers(cls: type[errors.DatabaseError]) -> list[int]:
     connecting = issubclass(cls, errors.ConnectError)
-    found = range(1000, 4100)
+    found = (3, *range(1000, 4100))
     if cls is errors.ConnectError or cls is errors.QueryError:
         return []  # whatever is left
     return [n for n in found if classify.error_class(n, connecting=connecting) is cls]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ import pymysql
 import pytest
 from h2.errors import ErrorCodes
 
+from quart_app.local_server.folder import free_port
 from quart_app.testing.servers import Server
 from tests.e2e.http2 import Http2Client
 from tests.e2e.program import PATIENCE, Program, run
@@ -28,6 +30,21 @@ IMPATIENT = {
     "QUART_APP_ACQUIRE_TIMEOUT": "1.5",
     "QUART_APP_REQUEST_TIMEOUT": "2",
 }
+
+# Python takes its modules apart: its own handlers of signals are not there any more.
+LAST_MOMENT = """
+import os
+class Late:
+    def __del__(self, kill=os.kill, me=os.getpid()):
+        kill(me, {number})
+late = Late()
+"""
+
+STOPPED_WHILE_STARTING = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.kill(os.getpid(), signal.SIGTERM)
+"""
 
 # Requests are held until their deadline: on a busy machine a restart may take longer than 10 s.
 PATIENT = {
@@ -120,18 +137,47 @@ async def test_many_streams_of_one_http2_connection_are_answered(program: Progra
     assert {answer.text.rstrip() for answer in answers} == {'City "Paris" is #2988507'}
 
 
-async def test_sigterm_drops_no_request_in_flight(
-    program: Program, mysql_server: Server, seeded_url: str
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [(signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGHUP, 1)],
+    ids=["SIGTERM", "SIGTERM, two workers", "SIGHUP"],
+)
+async def test_signal_drops_no_request_in_flight(
+    mysql_server: Server, seeded_url: str, tmp_path: Path, number: signal.Signals, workers: int
 ) -> None:
-    async with _client(program) as client:
-        with _locked(mysql_server, seeded_url, "city"):
-            requests = [asyncio.create_task(client.get(page)) for page in PAGES]
-            await asyncio.to_thread(_wait_for_waiters, mysql_server)
-            program.terminate()
-            await asyncio.to_thread(program.wait_until_refusing)
-        answers = await asyncio.gather(*requests)
-    assert [_first_city(answer.content) for answer in answers] == [LONDON] * IN_FLIGHT
-    assert await asyncio.to_thread(program.wait) == 0, program.log
+    settings = {"DATABASE_URL": seeded_url, "QUART_APP_WORKERS": str(workers)}
+    with Program(tmp_path, settings=settings) as program:
+        async with _client(program) as client:
+            with _locked(mysql_server, seeded_url, "city"):
+                requests = [asyncio.create_task(client.get(page)) for page in PAGES]
+                await asyncio.to_thread(_wait_for_waiters, mysql_server)
+                program.process.send_signal(number)
+                await asyncio.to_thread(program.wait_until_refusing)
+            answers = await asyncio.gather(*requests)
+        assert [_first_city(answer.content) for answer in answers] == [LONDON] * IN_FLIGHT
+        assert await asyncio.to_thread(program.wait) == 0, program.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signal_in_the_last_moment_changes_no_exit_status(
+    seeded_url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(LAST_MOMENT.format(number=int(number)))
+    settings = {"DATABASE_URL": seeded_url, "PYTHONPATH": str(tmp_path)}
+    with Program(tmp_path, settings=settings) as program:
+        program.terminate()
+        assert await asyncio.to_thread(program.wait) == 0, program.log
+
+
+def test_worker_that_is_stopped_while_it_starts_takes_leave(
+    seeded_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STOPPED_WHILE_STARTING)
+    bind = f"127.0.0.1:{free_port()}"
+    settings = {"DATABASE_URL": seeded_url, "PYTHONPATH": str(tmp_path), "QUART_APP_BIND": bind}
+    done = run("serve", **settings)
+    assert done.returncode == 0, done.stdout
+    assert "stopping: not ready any more" in done.stdout
 
 
 async def test_sigterm_drops_no_stream_in_flight(

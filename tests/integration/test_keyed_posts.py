@@ -323,3 +323,20 @@ async def test_the_books_balance(database_url: str) -> None:
     books: Books = await account(database_url, seconds=4, clients=6, seed=1)
     assert faults_of(books) == []
     assert books.seen["acknowledged"] > 10
+
+
+async def test_a_full_table_is_no_defect_of_ours(
+    play: Play, mysql_server: Server, database_url: str
+) -> None:
+    database, key = parse_database_url(database_url).database, _key()
+    mysql_server.execute(
+        f"CREATE TRIGGER `{database}`.full BEFORE INSERT ON `{database}`.attempt FOR EACH ROW"
+        " SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114"
+    )
+    status, answer, _ = await play.post(key)
+    assert (status, b"/problems/unavailable" in answer) == (503, True)
+    assert await play.rows() == 0
+    mysql_server.execute(f"DROP TRIGGER `{database}`.full")
+    status, _, replayed = await play.post(key)
+    assert (status, replayed) == (201, None)
+    assert await play.rows() == 1

@@ -15,6 +15,7 @@ import aiomysql
 from pymysql.constants import CLIENT, COMMAND, CR
 from pymysql.err import OperationalError
 
+from quart_app.mysql.driver.plain import Plain
 from quart_app.mysql.sockets import set_keepalive
 
 GOODBYE = 1.0
@@ -85,7 +86,10 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
         # Cancelled while it changes to TLS, asyncio keeps a transport that nobody else has, until
         # the peer says goodbye or for half a minute. So the change is not cancelled: it fails at
         # once when its socket is shut, and closes what it made.
-        with self._writer.transport.get_extra_info("socket").dup() as spare:
+        writer = self._writer
+        transport = writer._transport
+        with transport.get_extra_info("socket").dup() as spare:
+            writer._transport = plain = Plain(transport)
             changing = asyncio.ensure_future(super()._request_authentication())
             try:
                 await asyncio.shield(changing)
@@ -97,6 +101,8 @@ class Wire(aiomysql.Connection):  # type: ignore[misc] # aiomysql is untyped
                         await asyncio.gather(changing, return_exceptions=True)
                 raise
             finally:
+                writer._transport = transport
+                plain.disown()
                 self._left = self._writer
 
     def _set_keep_alive(self) -> None:

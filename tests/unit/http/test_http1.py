@@ -238,6 +238,24 @@ def test_short_way_says_and_does_what_the_long_one_does(
         assert converse() == short
 
 
+@pytest.mark.parametrize(
+    ("sent", "line"),
+    [
+        (PLAIN, b"HTTP/1.1 200 OK\r\n"),
+        (PLAIN.replace(b"whole", b"stream"), b"HTTP/1.1 200 OK\r\n"),
+        (PLAIN.replace(b"Accept:", b"Accept"), b"HTTP/1.1 400 Bad Request\r\n"),
+        (PLAIN.replace(b"whole", b"fails"), b"HTTP/1.1 500 Internal Server Error\r\n"),
+        (
+            b"POST /whole HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+            b"HTTP/1.1 100 Continue\r\n",
+        ),
+    ],
+)
+async def test_status_has_its_words(sent: bytes, line: bytes) -> None:
+    written, *_ = await _converse([(sent, PAUSE)], breaks=False, most=100, ends=False)
+    assert written.startswith(line)
+
+
 @given(
     data=st.one_of(
         st.sampled_from(KINDS),
@@ -306,7 +324,7 @@ def test_what_is_written_is_what_h11_writes(
     connection.next_event()
     connection.next_event()
     events = [
-        h11.Response(status_code=status, headers=headers),
+        h11.Response(status_code=status, headers=headers, reason=http1.REASONS.get(status, b"")),
         h11.Data(data=b"hello"),
         h11.EndOfMessage(),
     ]
@@ -318,7 +336,7 @@ def test_usual_answer_is_written_at_once() -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), LENGTH]
     answer = http1.write(200, headers, b"hello")
     assert answer == (
-        b"HTTP/1.1 200 \r\ncontent-type: text/plain; charset=utf-8\r\n"
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\n"
         b"content-length: 5\r\n\r\nhello"
     )
 

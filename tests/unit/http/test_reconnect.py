@@ -260,6 +260,23 @@ async def test_a_key_counts_where_the_view_is_keyed_and_nowhere_else() -> None:
         assert (await play.send("/keyed", method="POST"))[0] == 503
 
 
+@pytest.mark.parametrize(
+    ("path", "problem"), [("/transaction", "unavailable"), ("/write", "outcome-unknown")]
+)
+async def test_a_full_disk_is_told_and_not_tried_again(
+    path: str, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with scene() as play:
+        play.server.react("INSERT", refuse(1114))
+        with caplog.at_level(logging.WARNING, logger="quart_app.http"):
+            status, told, retry_after = await play.send(path, method="POST")
+        assert (status, told["type"], retry_after) == (503, f"/problems/{problem}", "30")
+        assert play.inserts == 1
+        assert [r.getMessage() for r in caplog.records if r.name == "quart_app.http"] == [
+            f"{problem}: StorageFailed 1114"
+        ]
+
+
 async def test_a_doubt_of_an_earlier_try_is_not_forgotten() -> None:
     async with scene() as play:
         play.server.react("INSERT", refuse(1290, message="--read-only"))

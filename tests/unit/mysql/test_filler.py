@@ -160,3 +160,13 @@ async def test_connect_that_fails_as_the_pool_closes_is_told_to_nobody_again() -
     await pool.wait_closed()
     with pytest.raises(PoolClosed):
         await waiting
+
+
+async def test_server_that_refused_many_at_once_is_asked_again_within_a_second() -> None:
+    driver = FakeDriver()
+    driver.connects.extend([fail(AccessDenied("no", errno=1045), delay=0.5)] * 10)
+    async with open_pool(driver, maxsize=10) as pool:
+        await asyncio.gather(*(borrow(pool) for _ in range(10)), return_exceptions=True)
+        await asyncio.sleep(1.0)
+        pool.release(await pool.acquire())
+        assert len(driver.attempted_at) == 11

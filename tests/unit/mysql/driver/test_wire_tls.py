@@ -1,6 +1,7 @@
 """The change to TLS and its goodbye: what of it needs no certificate."""
 
 import asyncio
+import os
 import select
 import socket
 from collections.abc import Iterator
@@ -130,3 +131,23 @@ async def test_socket_stays_open_after_the_change_to_tls(
     assert connection._left is connection._writer
     with pytest.raises(BlockingIOError):
         theirs.recv(1)
+
+
+async def test_change_to_tls_that_fails_early_leaves_no_socket_that_closes_anothers(
+    upgrade: tuple[Connection, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[socket.socket] = []
+
+    async def fail_early(connection: aiomysql.Connection) -> None:
+        duplicate = connection._writer.transport.get_extra_info("socket", default=None).dup()
+        made.append(duplicate)
+        os.close(duplicate.fileno())  # as uvloop does, without a word to the socket
+        raise ConnectionResetError
+
+    monkeypatch.setattr(aiomysql.Connection, "_request_authentication", fail_early)
+    connection, _ = upgrade
+    transport = connection._writer.transport
+    with pytest.raises(ConnectionResetError):
+        await connection._request_authentication()
+    assert made[0].fileno() == -1
+    assert connection._writer.transport is transport
