@@ -7,8 +7,8 @@ that are not gone yet, as if they were garbage: a few hundred requests at once h
 
 import gc
 
-# Some 800 requests under way. What a flood of errors may leave lying about until then is 8 MB.
-YOUNG = 50_000
+# What some 150 requests under way have. Five times as many saved no more, and let garbage lie about.
+YOUNG = 10_000
 
 
 def relax() -> None:

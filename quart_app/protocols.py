@@ -10,6 +10,8 @@ end after ``keep_alive_timeout``, but the timer stayed stopped after
 It also went on after the client had hung up, on every version: with 75 s of it a hundred short-lived
 connections a second held 7,500 sockets and three tasks each.
 
+What its parser refused it answered without a body. It took Content-Length and Transfer-Encoding at once.
+
 DATA that came after its request had been answered (401, say) ended the connection and the other
 requests on it. So did, on HTTP/2, the request after the last of ``keep_alive_max_requests``. A
 thousand streams opened and reset at once took the worker five seconds to put away, at a cost that
@@ -20,6 +22,7 @@ is not ASCII, filled the log with tracebacks: now it is one line.
 import asyncio
 import logging
 from functools import partial
+from http import HTTPStatus
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -39,6 +42,8 @@ from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import Event as Signal
 
 from quart_app.farewell import PoliteTCPServer
+from quart_app.http.problems import MEDIA_TYPE, of_no_request
+from quart_app.http.request_id import pick
 from quart_app.http1 import ShortH11Protocol
 from quart_app.idle import IdleTimer
 
@@ -47,6 +52,8 @@ RESET_FACTOR = 2
 # When the process ends, a connection without a request gets this long to make one: it may be on its
 # way, on a connection that was accepted, or kept, a moment ago.
 LAST_WORDS = 0.1
+# Both at once say where a body ends in two ways; a proxy in front may follow the other (RFC 9112, 6.3).
+_FRAMINGS = {b"content-length", b"transfer-encoding"}
 log = logging.getLogger("quart_app.server")
 
 
@@ -139,6 +146,11 @@ class MendedH11Protocol(ShortH11Protocol):
             await _nobody_is_there(self)
 
     async def _create_stream(self, request: h11.Request) -> None:
+        names = {name for name, _ in request.headers}
+        if names >= _FRAMINGS:
+            await self._send_error_response(HTTPStatus.BAD_REQUEST)
+            await self.send(Closed())
+            return
         headers = [pair for pair in request.headers if pair[0] != b"upgrade"]
         if len(headers) < len(request.headers):
             request = h11.Request(
@@ -148,6 +160,22 @@ class MendedH11Protocol(ShortH11Protocol):
                 http_version=request.http_version,
             )
         await super()._create_stream(request)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """Answer what cannot be parsed with a problem, as everything else is answered."""
+        request_id = pick(None)
+        body = of_no_request(status_code, request_id=request_id)
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
+        await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
 
 
 class MendedH2Protocol(H2Protocol):

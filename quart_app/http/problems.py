@@ -241,6 +241,20 @@ def answer(
     return response
 
 
+def of_no_request(status: int, *, request_id: str) -> bytes:
+    """The problem of bytes that the server's parser took for no request, or for too much of one."""
+    meaning = "What was sent is no HTTP request that can be taken, or its header is too long."
+    return msgspec.json.encode(
+        Problem(
+            type=REJECTED.type,
+            title=REJECTED.title,
+            status=status,
+            detail=meaning,
+            request_id=request_id,
+        )
+    )
+
+
 def answer_to(error: Exception, *, method: str) -> Response:
     """Make the response to any exception, and log what a person should look at."""
     kind = kind_of(error, method=method)

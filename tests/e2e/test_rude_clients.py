@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import json
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -129,6 +130,11 @@ async def test_slow_body_is_answered_408_and_cut_off(
         ),
         (POST + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n", b"400"),
         (POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", b"400"),
+        (
+            POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            b"GET /health/live HTTP/1.1\r\nHost: smuggled\r\n\r\n",
+            b"400",
+        ),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         (b"nonsense\r\n\r\n", b"400"),
         (
@@ -144,8 +150,13 @@ async def test_wrong_request_is_refused_and_cut_off(
         writer.write(request_bytes)
         async with asyncio.timeout(PATIENCE):
             answer = await reader.read()
-    assert answer.split(b" ")[1] == status, answer
-    assert b"Server:" not in answer.title()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split(b" ")[1] == status, answer
+    assert b"Server:" not in head.title()
+    assert b"application/problem+json" in head
+    problem = json.loads(body)  # of one answer, and no second one
+    assert problem["status"] == int(status)
+    assert problem["request_id"].encode() in head
 
 
 async def test_endless_body_is_refused_and_cut_off(program: Program) -> None:

@@ -21,7 +21,7 @@ def test_it_waits_for_more_objects_than_a_crowd_of_requests_has(
 ) -> None:
     collector.relax()
     young, *older = gc.get_threshold()
-    assert young == collector.YOUNG > 10 * thresholds[0]
+    assert young == collector.YOUNG > 4 * thresholds[0]
     assert older == list(thresholds[1:])
 
 
