@@ -187,7 +187,7 @@ async def test_countries(client: Client) -> None:
         ("prefix=%00", "prefix"),
         (f"name={'x' * 10_000}", "name"),
         ("name=%ff", "UTF-8"),
-        ("nmae=x", "nmae"),
+        ("nmae=x", "not known"),
         ("&".join(["limit=1"] * 60), "too many"),
     ],
 )
