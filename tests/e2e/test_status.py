@@ -1,5 +1,6 @@
 """The status page in a real browser, on a real database that is broken under it."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,8 +69,8 @@ window.fetch = async (...given) => {
 
 
 def ops_token(program: Program) -> str:
-    (line,) = [line for line in program.log.splitlines() if "scope ops" in line]
-    return line.rpartition(" ")[2]
+    (token,) = re.findall(r"token of scope ops: (\S+)", program.log)
+    return str(token)
 
 
 def break_it(page: Browser, how: str) -> None:

@@ -115,6 +115,6 @@ def test_example_of_the_guide_runs(pytester: pytest.Pytester) -> None:
     notes, conftest, test = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     (ini,) = re.findall(r"```ini\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     pytester.makepyfile(notes=notes, conftest=conftest, test_notes=test)
-    pytester.makeini(ini + "asyncio_default_fixture_loop_scope = function\n")
+    pytester.makeini(ini)
     result = pytester.runpytest_subprocess("--server", "mariadb", "-p", "no:randomly")
     result.assert_outcomes(passed=len(Faults.MOMENTARY))
