@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
+from weakref import WeakKeyDictionary
 
 
 class Cancellable(Protocol):
@@ -47,39 +48,62 @@ class Wait:
 class Timers:
     """Calls back at a time of the running loop's clock, as ``loop.call_at`` does."""
 
-    __slots__ = ("_latest", "_loop", "_timer", "_waits")
+    __slots__ = ("_by_loop", "_last")
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._latest = 0.0
-        self._waits: OrderedDict[Wait, None] = OrderedDict()
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopTimers] = (
+            WeakKeyDictionary()
+        )
+        # One tuple, so that loops in several threads never see the one's half and the other's.
+        self._last: tuple[asyncio.AbstractEventLoop | None, LoopTimers | None] = (None, None)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Cancellable:
         """Have *callback* called at *when*, unless what is returned is cancelled before."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # those of another loop are gone with it
-            self._loop, self._timer, self._latest, self._waits = loop, None, 0.0, OrderedDict()
-        if when < self._latest:
-            return loop.call_at(when, callback)
-        self._latest = when
-        wait = Wait(self._waits, when, callback)
-        self._waits[wait] = None
-        if self._timer is None:
-            self._timer = loop.call_at(when, self._fire, loop)
-        return wait
+        known, timers = self._last
+        if known is not loop or timers is None:
+            timers = self._by_loop.setdefault(loop, LoopTimers())
+            self._last = (loop, timers)
+        return timers.call_at(loop, when, callback)
 
     def limit(self, seconds: float) -> "Limit":
         """Have a block take *seconds* at most; see Limit."""
         return Limit(self, seconds)
 
-    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
+
+class LoopTimers:
+    """Those of one loop. It keeps nothing of the loop's, so the loop may go."""
+
+    __slots__ = ("_armed", "_latest", "_waits")
+
+    def __init__(self) -> None:
+        self._armed = False
+        self._latest = 0.0
+        self._waits: OrderedDict[Wait, None] = OrderedDict()
+
+    def call_at(
+        self, loop: asyncio.AbstractEventLoop, when: float, callback: Callable[[], object]
+    ) -> Cancellable:
+        """As Timers.call_at()."""
+        if when < self._latest:
+            return loop.call_at(when, callback)
+        self._latest = when
+        wait = Wait(self._waits, when, callback)
+        self._waits[wait] = None
+        if not self._armed:
+            self._armed = True
+            loop.call_at(when, self._fire)
+        return wait
+
+    def _fire(self) -> None:
         """Call what is due, and set the timer for the first that is not."""
-        self._timer, now = None, loop.time()
+        loop = asyncio.get_running_loop()
+        self._armed, now = False, loop.time()
         due = []
         for wait in self._waits:
             if wait.when > now:
-                self._timer = loop.call_at(wait.when, self._fire, loop)
+                self._armed = True
+                loop.call_at(wait.when, self._fire)
                 break
             due.append(wait)
         else:

@@ -1,6 +1,8 @@
 """Many waits on one timer: what is due is called, in time, once; what was called off is not."""
 
 import asyncio
+import gc
+import weakref
 from contextlib import suppress
 from functools import partial
 
@@ -98,16 +100,37 @@ async def test_after_all_is_over_shorter_waits_share_a_timer_again(timers: Timer
     assert log.calls == [("x", 102.0)] * 3
 
 
-def test_another_loop_begins_anew(timers: Timers) -> None:
-    async def use(seconds: float) -> list[tuple[str, float]]:
-        log = Log()
-        timers.call_at(log.at(1000), partial(log.note, "forgotten"))
-        timers.call_at(log.at(seconds), partial(log.note, "called"))
-        await asyncio.sleep(seconds + 1)
-        return log.calls
+def test_loops_that_take_turns_have_timers_of_their_own(timers: Timers) -> None:
+    async def begin(log: list[str], name: str) -> None:
+        when = asyncio.get_running_loop().time() + 10
+        timers.call_at(when, partial(log.append, name))
 
-    assert virtual.run(use(3)) == [("called", 3.0)]
-    assert virtual.run(use(2)) == [("called", 2.0)]
+    log: list[str] = []
+    first, second = virtual.VirtualLoop(), virtual.VirtualLoop()
+    for loop, name in ((first, "first"), (second, "second")):
+        loop.run_until_complete(begin(log, name))
+    for loop, name in ((first, "also first"), (second, "also second")):
+        loop.run_until_complete(begin(log, name))
+        loop.run_until_complete(asyncio.sleep(20))
+        loop.close()
+    assert log == ["first", "also first", "second", "also second"]
+
+
+def test_loops_are_not_kept() -> None:
+    timers = Timers()
+
+    async def use() -> None:
+        timers.call_at(asyncio.get_running_loop().time() + 1, list)
+
+    def used() -> weakref.ref[virtual.VirtualLoop]:
+        loop = virtual.VirtualLoop()
+        loop.run_until_complete(use())
+        loop.close()
+        return weakref.ref(loop)
+
+    first, _ = used(), used()
+    gc.collect()
+    assert first() is None
 
 
 async def test_a_block_that_takes_too_long_is_ended(timers: Timers) -> None:
