@@ -8,7 +8,7 @@ rest.
 import asyncio
 from collections.abc import Callable
 
-from quart_app.mysql.timers import Cancellable, Timers
+from quart_app.mysql.timers import TICK, Cancellable, Timers
 
 # Connections wait equally long, one more or less: those of a worker share a timer of the loop's.
 _WAITING = Timers()
@@ -62,7 +62,7 @@ class IdleTimer:
         self._timer = None
         if self._until is None:
             return
-        if self._until > self._loop.time():
+        if self._until > self._loop.time() + TICK:
             self._arm(self._until)
         else:
             self._until = None

@@ -148,7 +148,7 @@ class MendedH11Protocol(ShortH11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         names = {name for name, _ in request.headers}
         if names >= _FRAMINGS:
-            await self._send_error_response(HTTPStatus.BAD_REQUEST)
+            await self._refuse(HTTPStatus.BAD_REQUEST, with_body=request.method != b"HEAD")
             await self.send(Closed())
             return
         headers = [pair for pair in request.headers if pair[0] != b"upgrade"]
@@ -163,6 +163,9 @@ class MendedH11Protocol(ShortH11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Answer what cannot be parsed with a problem, as everything else is answered."""
+        await self._refuse(status_code, with_body=True)
+
+    async def _refuse(self, status_code: int, *, with_body: bool) -> None:
         request_id = pick(None)
         body = of_no_request(status_code, request_id=request_id)
         headers = [
@@ -174,7 +177,8 @@ class MendedH11Protocol(ShortH11Protocol):
             *self.config.response_headers("h11"),
         ]
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
-        await self._send_h11_event(h11.Data(data=body))
+        if with_body:
+            await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())
 
 

@@ -83,7 +83,8 @@ class AiomysqlPool(Pool, aiomysql.Pool):  # type: ignore[misc] # aiomysql is unt
 
     async def wait_for_one(self, timeout: float | None) -> Connection:
         if self._is_being_refilled():
-            await self._refill(self.time() + min(REFILL_PATIENCE, timeout or REFILL_PATIENCE))
+            patience = REFILL_PATIENCE if timeout is None else min(REFILL_PATIENCE, timeout)
+            await self._refill(self.time() + patience)
         try:
             return await super().wait_for_one(timeout)
         except ConnectError as exc:

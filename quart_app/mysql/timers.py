@@ -14,6 +14,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from weakref import WeakKeyDictionary
 
+# uvloop's clock and its timers go by whole milliseconds: one may come half of it too early, and to wait
+# for the rest would be hundreds of empty turns of the loop.
+TICK = 0.001
+NEVER = -1.0
+
 
 class Cancellable(Protocol):
     """What is begun and may be called off."""
@@ -74,10 +79,10 @@ class Timers:
 class LoopTimers:
     """Those of one loop. It keeps nothing of the loop's, so the loop may go."""
 
-    __slots__ = ("_armed", "_latest", "_waits")
+    __slots__ = ("_fires_at", "_latest", "_waits")
 
     def __init__(self) -> None:
-        self._armed = False
+        self._fires_at = NEVER
         self._latest = 0.0
         self._waits: OrderedDict[Wait, None] = OrderedDict()
 
@@ -85,31 +90,36 @@ class LoopTimers:
         self, loop: asyncio.AbstractEventLoop, when: float, callback: Callable[[], object]
     ) -> Cancellable:
         """As Timers.call_at()."""
-        if when < self._latest:
+        if not self._waits:
+            self._latest = 0.0
+        if when < max(self._latest, self._fires_at):
             return loop.call_at(when, callback)
         self._latest = when
         wait = Wait(self._waits, when, callback)
         self._waits[wait] = None
-        if not self._armed:
-            self._armed = True
-            loop.call_at(when, self._fire)
+        if self._fires_at == NEVER:
+            self._arm(loop, when)
         return wait
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        self._fires_at = when
+        loop.call_at(when, self._fire)
 
     def _fire(self) -> None:
         """Call what is due, and set the timer for the first that is not."""
         loop = asyncio.get_running_loop()
-        self._armed, now = False, loop.time()
+        self._fires_at, soon = NEVER, loop.time() + TICK
         due = []
         for wait in self._waits:
-            if wait.when > now:
-                self._armed = True
-                loop.call_at(wait.when, self._fire)
+            if wait.when > soon:
+                self._arm(loop, wait.when)
                 break
             due.append(wait)
-        else:
-            self._latest = 0.0
         for wait in due:  # one may call off the next
-            wait.call()
+            try:
+                wait.call()
+            except Exception as exc:  # noqa: BLE001 # as the loop: the others are not to suffer for it
+                loop.call_exception_handler({"message": "a timer's callback", "exception": exc})
 
 
 class Limit:

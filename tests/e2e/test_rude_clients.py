@@ -159,6 +159,17 @@ async def test_wrong_request_is_refused_and_cut_off(
     assert problem["request_id"].encode() in head
 
 
+async def test_head_framed_in_two_ways_is_refused_without_a_body(program: Program) -> None:
+    framings = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    async with _connected(program) as (reader, writer):
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n" + framings)
+        async with asyncio.timeout(PATIENCE):
+            answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"\r\n\r\n")
+    assert "Unhandled" not in program.log
+
+
 async def test_endless_body_is_refused_and_cut_off(program: Program) -> None:
     chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
     async with _connected(program) as (reader, writer):

@@ -39,7 +39,7 @@ class LeanMapAdapter(MapAdapter):
     """Finds a route without parameters in a dict, the second time; Werkzeug walks a tree each time.
 
     Arguments:
-        *known*: the rules found before, by path; filled here, with one entry for a rule at most.
+        *known*: the rules found before, by method and path; filled here, with those of the routes only.
     """
 
     known: dict[tuple[str, str], Rule]
@@ -53,7 +53,7 @@ class LeanMapAdapter(MapAdapter):
         if rule is not None:
             return rule, {}
         found, values = super().match(return_rule=True)
-        if not found.arguments and not values:
+        if found.methods and not found.arguments and not values:
             self.known[key] = found
         return found, values
 

@@ -133,6 +133,30 @@ def test_loops_are_not_kept() -> None:
     assert first() is None
 
 
+async def test_a_callback_that_raises_harms_no_other(timers: Timers) -> None:
+    log = Log()
+    timers.call_at(log.at(1), partial(int, "no number"))
+    timers.call_at(log.at(1), partial(log.note, "other"))
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, virtual.VirtualLoop)
+    await asyncio.sleep(2)
+    assert log.calls == [("other", 1.0)]
+    (unhandled,) = loop.unhandled
+    assert isinstance(unhandled["exception"], ValueError)
+    loop.unhandled.clear()
+
+
+async def test_a_long_wait_that_was_called_off_does_not_part_the_next(timers: Timers) -> None:
+    log = Log()
+    timers.call_at(log.at(1), partial(log.note, "first"))
+    await asyncio.sleep(2)
+    timers.call_at(log.at(1000), partial(log.note, "never")).cancel()
+    for _ in range(3):
+        timers.call_at(log.at(3), partial(log.note, "soon"))
+    await asyncio.sleep(5)
+    assert log.calls == [("first", 1.0), *[("soon", 3.0)] * 3]
+
+
 async def test_a_block_that_takes_too_long_is_ended(timers: Timers) -> None:
     began = asyncio.get_running_loop().time()
     limit = timers.limit(2)
